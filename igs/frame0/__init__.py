@@ -1,0 +1,1 @@
+"""The Gaussians of the first frame."""

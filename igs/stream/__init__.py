@@ -1,0 +1,1 @@
+"""The online engine: schedule, predict, refine, emit."""
