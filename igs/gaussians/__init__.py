@@ -1,5 +1,20 @@
 """The Gaussians themselves, their files and how their number changes."""
 
+from igs.gaussians.atomic import atomic_path
+from igs.gaussians.filter3d import apply_filter_3d, compute_filter_3d, reset_opacity
 from igs.gaussians.gaussians import MAX_SH_DEGREE, Gaussians
+from igs.gaussians.ply import PointCloud, read_ply, read_points, write_ply, write_points
 
-__all__ = ["MAX_SH_DEGREE", "Gaussians"]
+__all__ = [
+    "MAX_SH_DEGREE",
+    "Gaussians",
+    "PointCloud",
+    "apply_filter_3d",
+    "atomic_path",
+    "compute_filter_3d",
+    "read_ply",
+    "read_points",
+    "reset_opacity",
+    "write_ply",
+    "write_points",
+]
