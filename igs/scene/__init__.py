@@ -1,6 +1,57 @@
 """Cameras, frames, data sets and where frames come from."""
 
+from igs.scene.bbox import Box, read_box, read_boxes, write_boxes
 from igs.scene.camera import Camera
+from igs.scene.cameras_json import read_rig, write_camera_list, write_camera_object
+from igs.scene.distortion import Distortion, Undistorter
+from igs.scene.errors import SceneError
 from igs.scene.frame import FrameSource, MultiViewFrame
+from igs.scene.pairs import (
+    FramePair,
+    PairFile,
+    generate_pairs,
+    pair_file_name,
+    read_pairs,
+    schedule_from_pair_file,
+    write_pairs,
+)
+from igs.scene.rig import Rig, choose_input_views, mean_pose, resolve_views, scene_radius
+from igs.scene.schedule import Schedule
+from igs.scene.sources import LoopedSource, SubsetSource, limit
+from igs.scene.transforms_json import write_transforms
+from igs.scene.video_source import VideoFolderSource, find_videos
 
-__all__ = ["Camera", "FrameSource", "MultiViewFrame"]
+__all__ = [
+    "Box",
+    "Camera",
+    "Distortion",
+    "FramePair",
+    "FrameSource",
+    "LoopedSource",
+    "MultiViewFrame",
+    "PairFile",
+    "Rig",
+    "SceneError",
+    "Schedule",
+    "SubsetSource",
+    "Undistorter",
+    "VideoFolderSource",
+    "choose_input_views",
+    "find_videos",
+    "generate_pairs",
+    "limit",
+    "mean_pose",
+    "pair_file_name",
+    "read_box",
+    "read_boxes",
+    "read_pairs",
+    "read_rig",
+    "resolve_views",
+    "scene_radius",
+    "schedule_from_pair_file",
+    "write_boxes",
+    "write_camera_list",
+    "write_camera_object",
+    "write_pairs",
+    "write_transforms",
+]
