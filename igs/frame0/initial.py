@@ -1,0 +1,124 @@
+"""Gaussians to start from, given coloured points.
+
+Source: spec `frame0.md`, section 2 (initialisation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from simple_knn import distCUDA2
+
+from igs.config.schema import InitConfig
+from igs.frame0.plane_sweep import plane_sweep, rig_depth_range
+from igs.gaussians import Gaussians, PointCloud, read_points
+from igs.scene import Camera
+
+SH_C0 = 0.28209479177387814
+_INITIAL_OPACITY = 0.1
+_MIN_SQUARED_DISTANCE = 1e-7
+
+
+def gaussians_from_points(points: PointCloud, sh_degree: int) -> Gaussians:
+    """Isotropic Gaussians of opacity 0.1, as wide as the distance to their nearest neighbours.
+
+    Args:
+        points: P coloured points, world axes.
+        sh_degree: 0 to 3; coefficients above the constant start at 0.
+
+    Returns:
+        P Gaussians on the CPU.
+
+    Raises:
+        ValueError: no points at all.
+    """
+    if len(points) == 0:
+        raise ValueError("frame 0: no initial points; widen frame0.init.depth_range or give files")
+    xyz = torch.as_tensor(points.xyz, dtype=torch.float32)
+    rgb = torch.as_tensor(points.rgb, dtype=torch.float32)
+    n = len(xyz)
+    sh = torch.zeros(n, (sh_degree + 1) ** 2, 3)
+    sh[:, 0] = (rgb - 0.5) / SH_C0
+    distance = distCUDA2(xyz).clamp_min(_MIN_SQUARED_DISTANCE).sqrt()
+    return Gaussians(
+        means=xyz,
+        log_scales=distance.log()[:, None].repeat(1, 3),
+        quats=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(n, 1),
+        opacity_logits=torch.full((n,), float(np.log(_INITIAL_OPACITY / (1 - _INITIAL_OPACITY)))),
+        sh=sh,
+    )
+
+
+def initial_points(
+    config: InitConfig,
+    cameras: Sequence[Camera],
+    images: Mapping[str, np.ndarray],
+    root: Path,
+    seed: int,
+) -> PointCloud:
+    """First points as the config asks: swept, read from files, or random, cut to `max_points`.
+
+    Args:
+        config: see `InitConfig`.
+        cameras: the training cameras.
+        images: their images of frame 0, (H, W, 3) uint8.
+        root: what relative file names are relative to.
+        seed: for the random points and the cut.
+
+    Raises:
+        ValueError: unreadable files, or no point found.
+    """
+    rng = np.random.default_rng(seed)
+    depth_range = rig_depth_range(cameras)
+    if config.depth_range is not None:
+        depth_range = (config.depth_range[0], config.depth_range[1])
+    if config.mode == "sweep":
+        cloud = PointCloud(*plane_sweep(cameras, images, depth_range))
+    elif config.mode == "points":
+        clouds = [read_points(root / name) for name in config.files]
+        cloud = PointCloud(
+            np.concatenate([c.xyz for c in clouds]), np.concatenate([c.rgb for c in clouds])
+        )
+    else:
+        cloud = _random_points(cameras, images, depth_range, config.max_points, rng)
+    cloud = _thinned(cloud, config.max_points, rng)
+    if config.background_points:
+        far = (depth_range[1], 4 * depth_range[1])
+        back = _random_points(cameras, images, far, config.background_points, rng)
+        cloud = PointCloud(
+            np.concatenate([cloud.xyz, back.xyz]), np.concatenate([cloud.rgb, back.rgb])
+        )
+    return cloud
+
+
+def _thinned(cloud: PointCloud, most: int, rng: np.random.Generator) -> PointCloud:
+    if len(cloud) <= most:
+        return cloud
+    keep = np.sort(rng.choice(len(cloud), most, replace=False))
+    return PointCloud(cloud.xyz[keep], cloud.rgb[keep])
+
+
+def _random_points(
+    cameras: Sequence[Camera],
+    images: Mapping[str, np.ndarray],
+    depth_range: tuple[float, float],
+    count: int,
+    rng: np.random.Generator,
+) -> PointCloud:
+    """Points on random pixels' rays, uniform in inverse depth, with the pixel's colour."""
+    which = rng.integers(0, len(cameras), count)
+    share = rng.random((count, 2))
+    depth = 1 / rng.uniform(1 / depth_range[1], 1 / depth_range[0], count)
+    xyz, rgb = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
+    for i, camera in enumerate(cameras):
+        mine = which == i
+        u, v = share[mine, 0] * camera.width, share[mine, 1] * camera.height
+        local = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy], 1)
+        local = np.concatenate([local, np.ones((len(local), 1))], 1) * depth[mine, None]
+        pose = camera.camera_to_world
+        xyz[mine] = local @ pose[:3, :3].T + pose[:3, 3]
+        rgb[mine] = images[camera.name][v.astype(int), u.astype(int)] / 255.0
+    return PointCloud(xyz, rgb)
