@@ -1,0 +1,80 @@
+"""The command line: `igs <verb>`. The one room that parses arguments and prints.
+
+Each verb is a module of this package with ``add_parser(subparsers)``, which adds its parser and
+sets ``run``, a function from the parsed arguments to an exit code. Heavy imports belong inside
+``run``, so that ``igs --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import igs
+
+VERBS = ("doctor",)
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `igs` with every verb in `VERBS`."""
+    parser = argparse.ArgumentParser(prog="igs", description=igs.__doc__)
+    parser.add_argument("--version", action="version", version=f"igs {igs.__version__}")
+    _add_debug(parser, default=False)
+    subparsers = parser.add_subparsers(dest="verb", metavar="verb", required=True)
+    for verb in VERBS:
+        module = importlib.import_module(f"igs.cli.{verb.replace('-', '_')}")
+        module.add_parser(subparsers)
+    for subparser in subparsers.choices.values():
+        # Suppressed, so that its absence after the verb does not undo one before the verb.
+        _add_debug(subparser, default=argparse.SUPPRESS)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: words after the program's name; those of the process if None.
+
+    Returns:
+        0 after success, 2 after an error that the user can mend (printed in one line), 130 when
+        interrupted; a verb may return others. Wrong usage ends in argparse's own SystemExit.
+    """
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.debug else logging.INFO, format="%(message)s"
+    )
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("igs: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has left; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError) as error:
+        if arguments.debug:
+            raise
+        print(f"igs: error: {one_line(error)}", file=sys.stderr)
+        return EXIT_ERROR
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message as one line; for the system's own errors, the file first."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _add_debug(parser: argparse.ArgumentParser, default: bool | str) -> None:
+    parser.add_argument(
+        "--debug", action="store_true", default=default, help="show tracebacks and debug messages"
+    )
