@@ -1,0 +1,228 @@
+"""The online engine: schedule, predict, refine, emit.
+
+Source: spec `streaming.md`, sections 1, 4 and 5. Candidates are predicted one by one as they
+arrive, each from its key frame, which gives what the original's batch gives with no look-ahead.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from igs.config import check_stream
+from igs.config.schema import StreamConfig
+from igs.gaussians import Gaussians
+from igs.metrics import StageTimer
+from igs.motion import AGMNet, KeyState, Motion, warp
+from igs.scene import Camera, FrameSource, MultiViewFrame
+from igs.scene.bbox import Box
+from igs.scene.rig import scene_radius
+from igs.scene.schedule import Schedule
+from igs.stream.activity import ChangeDetector, active_gaussians
+from igs.stream.frame import StreamFrame
+from igs.stream.predict import MotionPredictor
+from igs.stream.refine import RefineReport, refine_key_frame
+from igs.stream.state import EngineState, load_state, save_state
+from igs.stream.views import assign_views
+
+logger = logging.getLogger(__name__)
+
+
+class MultiViewEngine:
+    """Turns a stream of multi-view frames into a stream of Gaussians.
+
+    ``for frame in MultiViewEngine(config, gaussians).run(source)``: frame N comes out before frame
+    N + 1 is asked for.
+
+    Args:
+        config: see `StreamConfig`; checked here.
+        gaussians: the Gaussians of frame 0; None when resuming by `resume`.
+        network: trained AGM-Net; needed when `config.motion.mode` is `agm`.
+        box: region that may move, world units; needed with the network.
+        held_out: cameras that the camera file sets apart; `config.views.held_out` wins.
+
+    Raises:
+        ConfigError: values the engine cannot run with.
+        ValueError: a network or box that is needed and missing.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        gaussians: Gaussians | None,
+        *,
+        network: AGMNet | None = None,
+        box: Box | None = None,
+        held_out: tuple[str, ...] = (),
+    ) -> None:
+        check_stream(config)
+        self.config, self.network, self.box, self.held_out = config, network, box, held_out
+        if config.motion.mode == "agm" and (network is None or box is None):
+            raise ValueError("motion=agm needs a network and the box of the region that may move")
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        self._start = None if gaussians is None else gaussians.detach().to(config.device)
+        self._state: EngineState | None = None
+        self._key: KeyState | None = None
+        self._changes: ChangeDetector | None = None
+
+    def resume(self, path: str | Path) -> int:
+        """Take up a saved state; `run` then starts behind its key frame, whose index is returned.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: a damaged file, or one made with other settings.
+        """
+        self._state = load_state(path, self.config)
+        return self._state.index
+
+    def save(self, path: str | Path) -> None:
+        """Save the state of the newest key frame; `resume` leads to the same results.
+
+        Raises:
+            ValueError: no key frame has been emitted yet.
+            OSError: the file cannot be written.
+        """
+        if self._state is None:
+            raise ValueError("the engine has no key frame yet; save after one was emitted")
+        save_state(path, self._state, self.config)
+
+    @property
+    def key_index(self) -> int | None:
+        """Index of the newest key frame, None before the first."""
+        return None if self._state is None else self._state.index
+
+    def run(self, source: FrameSource) -> Iterator[StreamFrame]:
+        """Yield one `StreamFrame` per frame of the source, in order.
+
+        Raises:
+            ValueError: cameras that are missing, no Gaussian in the box, bad frames.
+        """
+        self._bind(source)
+        start = 0 if self._state is None else self._state.index + 1
+        frames = iter(source.frames(start))
+        while True:
+            timer = StageTimer(self.config.device)
+            with timer.stage("decode"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield self._first(frame, timer) if frame.index == 0 else self._next(frame, timer)
+
+    def _bind(self, source: FrameSource) -> None:
+        """Settle what depends on the rig."""
+        cameras = source.cameras
+        self.roles = assign_views(self.config.views, cameras, self.held_out, self.box)
+        self._training: list[Camera] = [cameras[n] for n in self.roles.training]
+        self._extent = scene_radius(cameras)
+        self._background = torch.tensor(self.config.background, device=self.config.device)
+        schedule = self.config.schedule
+        self.schedule = Schedule(schedule.interval, source.num_frames, schedule.refine_last)
+        self._predictor: MotionPredictor | None = None
+        if self.config.motion.mode == "agm":
+            assert self.network is not None
+            assert self.box is not None
+            self._predictor = MotionPredictor(
+                self.network.to(self.config.device),
+                [cameras[n] for n in self.roles.inputs],
+                self.box,
+                anchors=self.config.motion.anchors,
+                antialias=self.config.motion.antialias,
+            )
+        if self._state is not None:
+            self._adopt(self._state)
+
+    def _adopt(self, state: EngineState) -> None:
+        """Make a key frame's state the one that the next frames start from."""
+        self._state, self._key = state, None
+        if self._predictor is not None:
+            self._key = self._predictor.encode(state.gaussians, state.network_images)
+        if self.config.refine.active_only:
+            self._changes = ChangeDetector(self.config.refine.active_threshold, state.reference)
+
+    def _first(self, frame: MultiViewFrame, timer: StageTimer) -> StreamFrame:
+        if self._start is None:
+            raise ValueError("the engine has no Gaussians of frame 0; give them or resume")
+        self._commit(frame, self._start, timer)
+        return self._emit(frame, self._start, timer, is_key=True, predicted_from=None)
+
+    def _next(self, frame: MultiViewFrame, timer: StageTimer) -> StreamFrame:
+        assert self._state is not None, "frame 0 comes first"
+        key_index, motion, report = self._state.index, None, None
+        gaussians = self._state.gaussians
+        if self._key is not None and self._predictor is not None:
+            with timer.stage("motion"):
+                motion = self._predictor.predict(self._key, frame)
+                gaussians = warp(gaussians, motion)
+        is_key = self.schedule.is_key(frame.index)
+        moved = 0 if motion is None else len(motion)
+        if is_key:
+            if self.config.refine.num_iterations():
+                with timer.stage("refine"):
+                    gaussians, report = self._refine(frame, gaussians)
+                motion = None
+            self._commit(frame, gaussians, timer)
+        return self._emit(
+            frame, gaussians, timer, is_key, key_index, motion=motion, report=report, moved=moved
+        )
+
+    def _refine(
+        self, frame: MultiViewFrame, gaussians: Gaussians
+    ) -> tuple[Gaussians, RefineReport]:
+        active = None
+        if self._changes is not None:
+            masks = self._changes.update(frame.images)
+            active = active_gaussians(gaussians, self._training, masks)
+        # Seeded by the frame alone, so that a resumed run draws what an unbroken one draws.
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + frame.index)
+        return refine_key_frame(
+            gaussians,
+            self._training,
+            frame.images,
+            self.config.refine,
+            extent=self._extent,
+            background=self._background,
+            generator=generator,
+            active=active,
+        )
+
+    def _commit(self, frame: MultiViewFrame, gaussians: Gaussians, timer: StageTimer) -> None:
+        """Make this frame the key frame of the next ones."""
+        images = {} if self._predictor is None else self._predictor.images(frame)
+        reference = {}
+        if self.config.refine.active_only:
+            reference = (
+                {n: frame.images[n] for n in self.roles.training}
+                if self._changes is None
+                else self._changes.reference
+            )
+        with timer.stage("motion"):
+            self._adopt(EngineState(frame.index, gaussians, images, reference))
+
+    def _emit(
+        self,
+        frame: MultiViewFrame,
+        gaussians: Gaussians,
+        timer: StageTimer,
+        is_key: bool,
+        predicted_from: int | None,
+        *,
+        motion: Motion | None = None,
+        report: RefineReport | None = None,
+        moved: int = 0,
+    ) -> StreamFrame:
+        return StreamFrame(
+            index=frame.index,
+            time=frame.time,
+            gaussians=gaussians,
+            is_key=is_key,
+            predicted_from=predicted_from,
+            motion=motion,
+            refinement=report,
+            num_in_box=moved,
+            captured=frame,
+            seconds=timer.seconds,
+        )
