@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,6 +120,22 @@ def resolve_views(spec: Sequence[str | int], cameras: Mapping[str, Camera]) -> l
             raise SceneError(f"views: camera {name!r} is given twice")
         out.append(name)
     return out
+
+
+def require_shape(path: Path, camera: Camera, width: int, height: int) -> None:
+    """Check that an image of some size is the camera's image resized.
+
+    Half a pixel of rounding in either size is what resizing may have cost.
+
+    Raises:
+        SceneError: the aspect ratios differ; the message names the file and the camera.
+    """
+    slack = 0.5 * max(width + height, camera.width + camera.height)
+    if abs(width * camera.height - height * camera.width) > slack:
+        raise SceneError(
+            f"{path}: {width} x {height} pixels do not have the shape of camera "
+            f"{camera.name!r} ({camera.width} x {camera.height})"
+        )
 
 
 def scene_radius(cameras: Mapping[str, Camera] | Iterable[Camera]) -> float:

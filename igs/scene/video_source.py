@@ -18,7 +18,7 @@ from igs.scene.distortion import Undistorter
 from igs.scene.errors import SceneError, list_names, nearest_hint
 from igs.scene.frame import MultiViewFrame
 from igs.scene.prefetch import prefetched
-from igs.scene.rig import Rig
+from igs.scene.rig import Rig, require_shape
 from igs.scene.video_decode import VideoDecoder, read_displayed_size
 from igs.scene.video_timing import (
     OnMissing,
@@ -237,12 +237,6 @@ def _scaled(rig: Rig, paths: Mapping[str, Path], size: tuple[int, int] | None) -
     cameras = {}
     for name, camera in rig.cameras.items():
         width, height = read_displayed_size(paths[name])
-        # Half a pixel of rounding on either side is what resizing may have cost.
-        slack = 0.5 * max(width + height, camera.width + camera.height)
-        if abs(width * camera.height - height * camera.width) > slack:
-            raise SceneError(
-                f"{paths[name]}: images of {width} x {height} pixels do not have the shape of "
-                f"camera {name!r} ({camera.width} x {camera.height})"
-            )
+        require_shape(paths[name], camera, width, height)
         cameras[name] = camera if size is None else camera.resized(*size)
     return replace(rig, cameras=cameras)
