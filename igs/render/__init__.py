@@ -1,1 +1,40 @@
 """From Gaussians to images."""
+
+from igs.render.compare import comparison_frame, error_map
+from igs.render.images import load_image, save_png, to_float, to_uint8
+from igs.render.paths import (
+    focus_point,
+    interpolate_cameras,
+    look_at,
+    orbit_path,
+    spiral_path,
+    tour_path,
+)
+from igs.render.projection import CameraMatrices, camera_matrices
+from igs.render.rasterize import OUTPUTS, RenderOutput, render, render_depths
+from igs.render.video import VideoWriter, frames_from_folder, image_paths, write_video
+
+__all__ = [
+    "OUTPUTS",
+    "CameraMatrices",
+    "RenderOutput",
+    "VideoWriter",
+    "camera_matrices",
+    "comparison_frame",
+    "error_map",
+    "focus_point",
+    "frames_from_folder",
+    "image_paths",
+    "interpolate_cameras",
+    "load_image",
+    "look_at",
+    "orbit_path",
+    "render",
+    "render_depths",
+    "save_png",
+    "spiral_path",
+    "to_float",
+    "to_uint8",
+    "tour_path",
+    "write_video",
+]
