@@ -8,4 +8,3 @@ from fused_ssim.loss import photometric_loss, ssim
 from fused_ssim.reference import ssim_map
 
 __all__ = ["photometric_loss", "ssim", "ssim_map"]
-__version__ = "0.1.0"
