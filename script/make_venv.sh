@@ -83,6 +83,9 @@ choose_python() {
 healthy() {
     python=$(venv_python)
     [ ! -e "$venv/.incomplete" ] || { trouble="its creation was interrupted"; return 1; }
+    # What is installed knows its folder by absolute paths.
+    [ ! -e "$venv/.place" ] || [ "$(cat "$venv/.place")" = "$(pwd -P)" ] || {
+        trouble="it was made for the folder $(cat "$venv/.place")"; return 1; }
     version=$(version_of "$python") || { trouble="its Python does not run"; return 1; }
     in_range "$version" || { trouble="it is of Python $version"; return 1; }
     if [ -n "${PYTHON:-}" ] && [ "$(version_of "$PYTHON")" != "$version" ]; then
@@ -105,6 +108,7 @@ make_venv() {
     : >"$venv/.incomplete"
     "$chosen" -m venv "$venv" || fail "$chosen -m venv $venv failed" \
         "$(cure "python$(version_of "$chosen")-venv" python3 'brew reinstall python')"
+    pwd -P >"$venv/.place"
     rm "$venv/.incomplete"
 }
 

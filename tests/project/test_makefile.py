@@ -138,7 +138,7 @@ def test_a_compiler_that_fails_shows_its_words(project: Path, tools: Path):
     assert "cannot build a C++17 program" in done.stderr
 
 
-@pytest.mark.parametrize("trouble", ["python that does not run", "interrupted", "empty"])
+@pytest.mark.parametrize("trouble", ["python that does not run", "interrupted", "moved"])
 def test_a_broken_environment_is_made_anew(project: Path, tools: Path, trouble: str):
     venv = project / ".venv"
     (venv / "bin").mkdir(parents=True)
@@ -147,6 +147,9 @@ def test_a_broken_environment_is_made_anew(project: Path, tools: Path, trouble: 
     elif trouble == "interrupted":
         (venv / "bin" / "python").symlink_to(sys.executable)
         (venv / ".incomplete").touch()
+    else:
+        (venv / "bin" / "python").symlink_to(sys.executable)
+        (venv / ".place").write_text("/nowhere\n")
     (venv / "left-over").touch()
     done = set_up("venv", project, tools, PYTHON=sys.executable)
     assert done.returncode == 0, done.stderr
