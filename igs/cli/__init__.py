@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import igs
 
-VERBS = ("doctor",)
+VERBS = ("stream", "evaluate", "render", "doctor")
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130

@@ -12,6 +12,7 @@ from typing import Any, Optional
 # ruff: noqa: UP045
 
 REFINE_ITERATIONS = {"s": 50, "l": 100}
+FREE_VIEW_PATHS = ("spiral", "tour", "orbit", "legacy_spiral")
 
 
 @dataclass
@@ -37,6 +38,7 @@ class DataConfig:
     undistort: bool = False
     prefetch: int = 2
     loops: int = 1  # play forth and back this many times; for soak tests
+    decode_threads: int = 1
 
 
 @dataclass
@@ -176,10 +178,15 @@ class InitConfig:
 
 @dataclass
 class Frame0Config:
-    """Gaussians of frame 0. mode `load` reads `ply`; `optimise` trains them from the images."""
+    """Gaussians of frame 0. mode `optimise` trains them from the images; `load` reads them.
+
+    What is read is `ply` (relative to data.root), or else, in the dataset layout, the saved
+    `iteration` of the trained first frame (such as 6000_compress; None takes the last).
+    """
 
     mode: str = "optimise"
-    ply: Optional[str] = None  # relative to data.root
+    ply: Optional[str] = None
+    iteration: Optional[str] = None
     iterations: int = 6000
     sh_degree: int = 3
     sh_interval: int = 1000
@@ -199,8 +206,10 @@ class FreeViewConfig:
     """The free-viewpoint video: a camera path, rendered as the stream goes by."""
 
     enabled: bool = True
-    path: str = "spiral"  # or arc, or legacy_spiral as released
+    path: str = "spiral"  # one of FREE_VIEW_PATHS
     views: Optional[int] = None  # period of the path in frames; None: the stream's length
+    turns: float = 2.0  # spiral only
+    scale: float = 1.0  # spiral only: size relative to the rig's spread
     size: Optional[list[int]] = None  # None: the working size of the first camera
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from igs.config.load import ConfigError
-from igs.config.schema import REFINE_ITERATIONS, RunConfig, StreamConfig
+from igs.config.schema import FREE_VIEW_PATHS, REFINE_ITERATIONS, RunConfig, StreamConfig
 
 
 def check_stream(config: StreamConfig) -> None:
@@ -43,7 +43,7 @@ def check_run(config: RunConfig) -> None:
     _one_of("data.on_missing", config.data.on_missing, ("error", "drop"))
     _one_of("frame0.mode", config.frame0.mode, ("optimise", "load"))
     _one_of("frame0.init.mode", config.frame0.init.mode, ("sweep", "points", "random"))
-    _one_of("free_view.path", config.free_view.path, ("spiral", "arc", "legacy_spiral"))
+    _one_of("free_view.path", config.free_view.path, FREE_VIEW_PATHS)
     _one_of("frame0.sh_degree", config.frame0.sh_degree, (0, 1, 2, 3))
     _at_least("frame0.iterations", config.frame0.iterations, 1)
     _at_least("data.loops", config.data.loops, 1)
@@ -53,7 +53,9 @@ def check_run(config: RunConfig) -> None:
     for key, size in (("data.size", config.data.size), ("free_view.size", config.free_view.size)):
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ConfigError(f"{key}: needs width and height, got {size}")
-    if config.frame0.mode == "load" and not config.frame0.ply:
+    if config.data.kind == "layout" and not config.data.scene:
+        raise ConfigError("data.scene: data.kind=layout needs the scene's folder in data.root")
+    if config.frame0.mode == "load" and not config.frame0.ply and config.data.kind != "layout":
         raise ConfigError("frame0.ply: frame0.mode=load needs the path of a PLY file")
     if config.frame0.init.mode == "points" and not config.frame0.init.files:
         raise ConfigError("frame0.init.files: frame0.init.mode=points needs at least one file")

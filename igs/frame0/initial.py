@@ -37,14 +37,12 @@ def gaussians_from_points(points: PointCloud, sh_degree: int) -> Gaussians:
     """
     if len(points) == 0:
         raise ValueError("frame 0: no initial points; widen frame0.init.depth_range or give files")
-    xyz = torch.as_tensor(points.xyz, dtype=torch.float32)
-    rgb = torch.as_tensor(points.rgb, dtype=torch.float32)
-    n = len(xyz)
+    n = len(points)
     sh = torch.zeros(n, (sh_degree + 1) ** 2, 3)
-    sh[:, 0] = (rgb - 0.5) / SH_C0
-    distance = distCUDA2(xyz).clamp_min(_MIN_SQUARED_DISTANCE).sqrt()
+    sh[:, 0] = (points.colors - 0.5) / SH_C0
+    distance = distCUDA2(points.positions).clamp_min(_MIN_SQUARED_DISTANCE).sqrt()
     return Gaussians(
-        means=xyz,
+        means=points.positions,
         log_scales=distance.log()[:, None].repeat(1, 3),
         quats=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(n, 1),
         opacity_logits=torch.full((n,), float(np.log(_INITIAL_OPACITY / (1 - _INITIAL_OPACITY)))),
@@ -76,29 +74,30 @@ def initial_points(
     if config.depth_range is not None:
         depth_range = (config.depth_range[0], config.depth_range[1])
     if config.mode == "sweep":
-        cloud = PointCloud(*plane_sweep(cameras, images, depth_range))
+        cloud = plane_sweep(cameras, images, depth_range)
     elif config.mode == "points":
-        clouds = [read_points(root / name) for name in config.files]
-        cloud = PointCloud(
-            np.concatenate([c.xyz for c in clouds]), np.concatenate([c.rgb for c in clouds])
-        )
+        cloud = _joined([read_points(root / name) for name in config.files])
     else:
         cloud = _random_points(cameras, images, depth_range, config.max_points, rng)
     cloud = _thinned(cloud, config.max_points, rng)
     if config.background_points:
         far = (depth_range[1], 4 * depth_range[1])
-        back = _random_points(cameras, images, far, config.background_points, rng)
-        cloud = PointCloud(
-            np.concatenate([cloud.xyz, back.xyz]), np.concatenate([cloud.rgb, back.rgb])
-        )
+        count = config.background_points
+        cloud = _joined([cloud, _random_points(cameras, images, far, count, rng)])
     return cloud
+
+
+def _joined(clouds: Sequence[PointCloud]) -> PointCloud:
+    return PointCloud(
+        torch.cat([c.positions for c in clouds]), torch.cat([c.colors for c in clouds])
+    )
 
 
 def _thinned(cloud: PointCloud, most: int, rng: np.random.Generator) -> PointCloud:
     if len(cloud) <= most:
         return cloud
-    keep = np.sort(rng.choice(len(cloud), most, replace=False))
-    return PointCloud(cloud.xyz[keep], cloud.rgb[keep])
+    keep = torch.from_numpy(np.sort(rng.choice(len(cloud), most, replace=False)))
+    return PointCloud(cloud.positions[keep], cloud.colors[keep])
 
 
 def _random_points(
@@ -121,4 +120,4 @@ def _random_points(
         pose = camera.camera_to_world
         xyz[mine] = local @ pose[:3, :3].T + pose[:3, 3]
         rgb[mine] = images[camera.name][v.astype(int), u.astype(int)] / 255.0
-    return PointCloud(xyz, rgb)
+    return PointCloud(torch.from_numpy(xyz), torch.from_numpy(rgb))

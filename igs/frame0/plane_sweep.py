@@ -16,6 +16,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from igs.gaussians import PointCloud
+from igs.render.paths import focus_point
 from igs.scene import Camera
 
 logger = logging.getLogger(__name__)
@@ -54,21 +56,13 @@ def rig_depth_range(cameras: Sequence[Camera]) -> tuple[float, float]:
 
     The point nearest to all optical axes is taken as what the rig looks at; the range is a quarter
     of its smallest distance to three times its largest.
+
+    Raises:
+        ValueError: cameras whose axes are parallel or meet behind them.
     """
     focus = focus_point(cameras)
     distances = [float(np.linalg.norm(focus - c.center)) for c in cameras]
     return 0.25 * min(distances), 3.0 * max(distances)
-
-
-def focus_point(cameras: Sequence[Camera]) -> np.ndarray:
-    """(3,) the point nearest to all optical axes in the least-squares sense, world axes."""
-    A, b = 1e-9 * np.eye(3), np.zeros(3)
-    for camera in cameras:
-        axis = camera.camera_to_world[:3, 2]
-        across = np.eye(3) - np.outer(axis, axis)
-        A += across
-        b += across @ camera.center
-    return np.linalg.solve(A, b)
 
 
 def plane_sweep(
@@ -77,7 +71,7 @@ def plane_sweep(
     depth_range: tuple[float, float] | None = None,
     settings: SweepSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> PointCloud:
     """Coloured points on the surfaces that at least two views agree on.
 
     Args:
@@ -88,7 +82,7 @@ def plane_sweep(
         progress: called with (views done, V).
 
     Returns:
-        Points (P, 3) float32 in world axes and colours (P, 3) float32 in 0..1.
+        P points in world axes with colours in 0..1.
 
     Raises:
         ValueError: fewer than two cameras, or near and far that are not 0 < near < far.
@@ -108,10 +102,9 @@ def plane_sweep(
         if progress is not None:
             progress(i + 1, len(views))
     kept = [_agreeing(views, maps, i, settings) for i in range(len(views))]
-    xyz = torch.cat([p for p, _ in kept])
-    rgb = torch.cat([c for _, c in kept])
-    logger.info("plane sweep: %d points from %d views", len(xyz), len(views))
-    return xyz.numpy(), rgb.numpy()
+    cloud = PointCloud(torch.cat([p for p, _ in kept]), torch.cat([c for _, c in kept]))
+    logger.info("plane sweep: %d points from %d views", len(cloud), len(views))
+    return cloud
 
 
 @dataclass(frozen=True)
@@ -134,11 +127,15 @@ class _SweepView:
         v, u = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
         x, y = (u - small.cx) / small.fx, (v - small.cy) / small.fy
         rays = torch.stack([x, y, torch.ones_like(x)], -1).float()
-        as_float = [
-            torch.from_numpy(m).float()
-            for m in (small.intrinsics, small.world_to_camera, small.camera_to_world)
-        ]
-        return _SweepView(small, color, color.mean(0)[None, None], *as_float, rays)
+        return _SweepView(
+            small,
+            color,
+            color.mean(0)[None, None],
+            K=torch.from_numpy(small.intrinsics).float(),
+            w2c=torch.from_numpy(small.world_to_camera).float(),
+            c2w=torch.from_numpy(small.camera_to_world).float(),
+            rays=rays,
+        )
 
     def project(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """World points (..., 3) to `grid_sample` coordinates (..., 2) and depth (...)."""

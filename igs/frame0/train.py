@@ -29,6 +29,7 @@ from igs.gaussians import (
     reset_opacity,
 )
 from igs.render import render
+from igs.render.images import to_float
 from igs.scene import Camera
 from igs.scene.rig import scene_radius
 
@@ -48,12 +49,6 @@ class ViewDraw:
         if not self._left:
             self._left = torch.randperm(self._count, generator=self._generator).tolist()
         return self._left.pop()
-
-
-def image_tensor(image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
-    """(H, W, 3) uint8 to (3, H, W) float32 in 0..1."""
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).to(device)
-    return tensor.permute(2, 0, 1).float().div_(255).contiguous()
 
 
 @dataclass
@@ -125,7 +120,7 @@ class Frame0Trainer:
         degree = min(iteration // self.config.sh_interval, self.config.sh_degree)
         camera = self.cameras[self._draw()]
         view = render(self._filtered(), camera, self.background, sh_degree=degree)
-        target = image_tensor(self.images[camera.name], view.color.device)
+        target = to_float(self.images[camera.name], view.color.device)
         loss = photometric_loss(view.color, target, lambda_l1=self.config.lambda_l1)
         (loss + self._decay()).backward()
         if iteration <= self.config.density.until and view.means2d.grad is not None:

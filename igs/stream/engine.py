@@ -39,7 +39,7 @@ class MultiViewEngine:
 
     Args:
         config: see `StreamConfig`; checked here.
-        gaussians: the Gaussians of frame 0; None when resuming by `resume`.
+        gaussians: the Gaussians of frame 0; None when `resume` is called before `run`.
         network: trained AGM-Net; needed when `config.motion.mode` is `agm`.
         box: region that may move, world units; needed with the network.
         held_out: cameras that the camera file sets apart; `config.views.held_out` wins.
@@ -94,6 +94,11 @@ class MultiViewEngine:
     def key_index(self) -> int | None:
         """Index of the newest key frame, None before the first."""
         return None if self._state is None else self._state.index
+
+    @property
+    def key_gaussians(self) -> Gaussians | None:
+        """Gaussians of the newest key frame, None before the first."""
+        return None if self._state is None else self._state.gaussians
 
     def run(self, source: FrameSource) -> Iterator[StreamFrame]:
         """Yield one `StreamFrame` per frame of the source, in order.

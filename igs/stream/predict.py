@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from igs.frame0.train import image_tensor
 from igs.gaussians import Gaussians
 from igs.motion import AGMNet, KeyState, Motion, resize_images
 from igs.render import render_depths
+from igs.render.images import to_float, to_uint8
 from igs.scene import Camera, MultiViewFrame
 from igs.scene.bbox import Box
 
@@ -34,9 +34,8 @@ def network_images(
     for name in names:
         given = frame.network_images.get(name)
         if given is None:
-            small = resize_images(image_tensor(frame.images[name])[None], size, antialias=antialias)
-            rounded = small[0].permute(1, 2, 0).mul(255).round().clamp(0, 255)
-            result[name] = rounded.to(torch.uint8).numpy()
+            small = resize_images(to_float(frame.images[name])[None], size, antialias=antialias)
+            result[name] = to_uint8(small[0])
         elif given.shape != (size, size, 3):
             raise ValueError(
                 f"camera {name!r}: network image of shape {given.shape}, the weights need "
@@ -110,4 +109,4 @@ class MotionPredictor:
         return self.network.predict(key, images[None])[0]
 
     def _stack(self, images: Mapping[str, np.ndarray], device: torch.device) -> torch.Tensor:
-        return torch.stack([image_tensor(images[name], device) for name in self.names])
+        return torch.stack([to_float(images[name], device) for name in self.names])

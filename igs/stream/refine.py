@@ -16,7 +16,7 @@ import torch
 from fused_ssim import photometric_loss
 
 from igs.config.schema import DensifyConfig, RefineConfig
-from igs.frame0.train import ViewDraw, image_tensor
+from igs.frame0.train import ViewDraw
 from igs.gaussians import (
     DensityRule,
     DensityStatistics,
@@ -26,6 +26,7 @@ from igs.gaussians import (
     plan_densification,
 )
 from igs.render import render
+from igs.render.images import to_float
 from igs.scene import Camera
 
 
@@ -130,7 +131,7 @@ class _Refinement:
         self._set_rates(iteration)
         camera = self.cameras[self._draw()]
         view = render(self._all(), camera, self.background)
-        target = image_tensor(self.images[camera.name], view.color.device)
+        target = to_float(self.images[camera.name], view.color.device)
         loss = photometric_loss(view.color, target, lambda_l1=self.config.lambda_l1)
         loss.backward()
         densify_config = self.config.densify

@@ -1,0 +1,52 @@
+"""Progress of a stream on the terminal: one bar a stage, with the time left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from igs.stream import Progress
+
+_TITLES = {"frame0": "frame 0", "stream": "stream", "videos": "videos"}
+_UNITS = {"frame0": "it", "stream": "frame", "videos": "video"}
+
+
+class ProgressBars:
+    """Callable that takes `Progress` and draws it on standard error."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._stage = ""
+
+    def __enter__(self) -> ProgressBars:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage != self._stage or self._bar is None or progress.done < self._bar.n:
+            self._close()
+            self._stage = progress.stage
+            self._bar = tqdm(
+                desc=_TITLES[progress.stage],
+                total=progress.total,
+                unit=_UNITS[progress.stage],
+                mininterval=0.5,
+                dynamic_ncols=True,
+            )
+        self._bar.set_postfix_str(progress.note, refresh=False)
+        self._bar.update(progress.done - self._bar.n)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,54 @@
+"""Frame 0 as a config asks for it: loaded, or optimised from the images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from igs.config.schema import Frame0Config
+from igs.frame0.initial import gaussians_from_points, initial_points
+from igs.frame0.train import Frame0Trainer, Progress
+from igs.gaussians import Gaussians, read_ply
+from igs.scene import Camera
+
+logger = logging.getLogger(__name__)
+
+
+def make_frame0(
+    config: Frame0Config,
+    cameras: Sequence[Camera],
+    images: Mapping[str, np.ndarray],
+    *,
+    root: Path,
+    ply: Path | None,
+    background: torch.Tensor,
+    seed: int,
+    progress: Progress | None = None,
+) -> Gaussians:
+    """The Gaussians of the first frame, 3D filter folded in.
+
+    Args:
+        config: see `Frame0Config`.
+        cameras: the training cameras.
+        images: their images, camera name to (H, W, 3) uint8.
+        root: what the config's relative paths are relative to.
+        ply: Gaussians to load instead; None to optimise.
+        background: (3,) colour behind everything; its device is worked on.
+        seed: decides every random draw.
+        progress: called with (iteration, iterations, loss).
+
+    Raises:
+        FileNotFoundError: a PLY that is not there.
+        ValueError: a PLY or images that cannot be used; names them.
+    """
+    if ply is not None:
+        return read_ply(ply).to(background.device)
+    points = initial_points(config.init, cameras, images, root, seed)
+    logger.info("frame 0: %d initial points", len(points))
+    start = gaussians_from_points(points, config.sh_degree).to(background.device)
+    trainer = Frame0Trainer(config, cameras, images, start, background, seed)
+    return trainer.run(progress)

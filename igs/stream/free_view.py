@@ -1,0 +1,48 @@
+"""The camera path of a run's free-viewpoint video."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from igs.config.schema import FreeViewConfig
+from igs.render.paths import focus_point, orbit_path, spiral_path, tour_path
+from igs.scene import Camera
+from igs.stream.inputs import RunInputs
+from igs.stream.views import ViewRoles
+
+_LEGACY_VIEWS = 299  # the original's number, for two turns
+
+
+def free_view_path(config: FreeViewConfig, inputs: RunInputs, roles: ViewRoles) -> list[Camera]:
+    """One camera per frame; a stream longer than the path starts it again.
+
+    All paths look at the centre of the box, or else where the cameras' axes meet.
+
+    Args:
+        config: see `FreeViewConfig`.
+        inputs: the rig and the box.
+        roles: the path runs through the training cameras.
+
+    Returns:
+        The cameras in order; empty if the video is switched off.
+
+    Raises:
+        ValueError: a rig that has no such path, for instance one whose axes do not meet.
+    """
+    if not config.enabled:
+        return []
+    source = inputs.source
+    cameras = [source.cameras[name] for name in roles.training]
+    if config.size is not None:
+        cameras = [c.resized(config.size[0], config.size[1]) for c in cameras]
+    views = config.views or source.num_frames or _LEGACY_VIEWS
+    focus = focus_point(cameras) if inputs.box is None else np.asarray(inputs.box.center)
+    if config.path == "orbit":
+        return orbit_path(cameras[0], focus, views)
+    if config.path == "tour":
+        legs = max(1, len(cameras) - 1)
+        per_leg = max(1, -(-views // legs))
+        return tour_path(cameras, per_leg, around=focus)[:views]
+    if config.path == "legacy_spiral":
+        return spiral_path(cameras, config.views or _LEGACY_VIEWS, legacy=True)
+    return spiral_path(cameras, views, focus=focus, turns=config.turns, scale=config.scale)

@@ -1,0 +1,187 @@
+"""A whole run: frame 0, the stream, measuring, files. Cut off, it can be taken up again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from igs.config import check_run, to_yaml
+from igs.config.schema import RunConfig
+from igs.frame0 import make_frame0
+from igs.gaussians import Gaussians, read_ply, write_ply
+from igs.metrics import StageTimer, peak_memory_mb
+from igs.render import render
+from igs.stream import results
+from igs.stream.engine import MultiViewEngine
+from igs.stream.evaluate import HeldOutEvaluator, stability_db
+from igs.stream.folder import RunFolder, write_json, write_text
+from igs.stream.free_view import free_view_path
+from igs.stream.inputs import open_inputs, open_network
+from igs.stream.recorder import FrameRecorder
+from igs.stream.videos import write_videos
+from igs.stream.views import assign_views
+
+logger = logging.getLogger(__name__)
+
+_FPS_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: `stage` is `frame0`, `stream` or `videos`; total None if endless."""
+
+    stage: str
+    done: int
+    total: int | None
+    note: str = ""
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+class StreamSession:
+    """One run of `igs stream` in one output folder.
+
+    Args:
+        config: checked here.
+        resume: go on with the run in `config.output` behind its last key frame. Otherwise an
+            earlier run there is moved aside to `<output>.previous`.
+        progress: told where the run stands.
+
+    Raises:
+        ConfigError: values a run cannot work with.
+        FileNotFoundError: a capture or weights that are not there.
+        ValueError: a capture or weights that cannot be used; one line that names the thing.
+    """
+
+    def __init__(
+        self, config: RunConfig, *, resume: bool = False, progress: ProgressCallback | None = None
+    ) -> None:
+        check_run(config)
+        self.config, self.resume = config, resume
+        self.folder = RunFolder(config.output)
+        self._progress = progress or (lambda _: None)
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        self.inputs = open_inputs(config)
+        self.network = open_network(config.motion)
+        cameras = self.inputs.source.cameras
+        self.roles = assign_views(config.views, cameras, self.inputs.held_out, self.inputs.box)
+        background = torch.tensor(config.background, device=config.device)
+        self._background = background
+        self._recorder = FrameRecorder(
+            self.folder,
+            config.write,
+            HeldOutEvaluator([cameras[name] for name in self.roles.held_out], background),
+            free_view_path(config.free_view, self.inputs, self.roles),
+            background,
+        )
+
+    def run(self) -> dict[str, Any]:
+        """Do the whole run; returns what `results.json` holds.
+
+        Raises:
+            OSError: the disk is full or a folder cannot be written; what was finished stays.
+        """
+        self._prepare_folder()
+        started = time.perf_counter()
+        gaussians = self._frame0()
+        frame0_seconds = time.perf_counter() - started
+        engine = MultiViewEngine(
+            self.config,
+            gaussians,
+            network=self.network,
+            box=self.inputs.box,
+            held_out=self.inputs.held_out,
+        )
+        if self.resume and self.folder.state.is_file():
+            self._warm_up(engine.resume(self.folder.state), engine)
+        self._stream(engine)
+        result = self._results(gaussians, frame0_seconds)
+        write_json(self.folder.results, result)
+        if self.config.write.videos:
+            self._report("videos", 0, None)
+            write_videos(self.folder, self.inputs.source.fps)
+        return result
+
+    def _prepare_folder(self) -> None:
+        if not self.resume:
+            previous = self.folder.start()
+            if previous is not None:
+                logger.warning("%s: the earlier run is now in %s", self.folder.root, previous)
+        write_text(self.folder.config, to_yaml(self.config))
+
+    def _report(self, stage: str, done: int, total: int | None, note: str = "") -> None:
+        self._progress(Progress(stage, done, total, note))
+
+    def _frame0(self) -> Gaussians:
+        """The Gaussians of frame 0: those of the run taken up, else loaded or optimised."""
+        if self.resume and self.folder.frame0.is_file():
+            return read_ply(self.folder.frame0).to(self.config.device)
+        first = next(iter(self.inputs.source.frames(0)), None)
+        if first is None:
+            raise ValueError(f"data.root {self.inputs.root}: the capture has no frames")
+        cameras = self.inputs.source.cameras
+        gaussians = make_frame0(
+            self.config.frame0,
+            [cameras[name] for name in self.roles.training],
+            first.images,
+            root=self.inputs.root,
+            ply=self.inputs.frame0_ply,
+            background=self._background,
+            seed=self.config.seed,
+            progress=lambda i, n, loss: self._report("frame0", i, n, f"loss {loss:.4f}"),
+        )
+        write_ply(self.folder.frame0, gaussians)
+        # Read back, so that a run taken up later starts from the very same numbers.
+        return read_ply(self.folder.frame0).to(self.config.device)
+
+    def _warm_up(self, index: int, engine: MultiViewEngine) -> None:
+        """Show the evaluator the key frame again: flicker needs the frame before."""
+        gaussians = engine.key_gaussians
+        frame = next(iter(self.inputs.source.frames(index)), None)
+        if frame is not None and gaussians is not None:
+            self._recorder.evaluator(gaussians, frame.images)
+
+    def _stream(self, engine: MultiViewEngine) -> None:
+        total = self.inputs.source.num_frames
+        started = time.perf_counter()
+        for frame in engine.run(self.inputs.source):
+            record = self._recorder.keep(frame)
+            if frame.is_key and self.config.write.state:
+                engine.save(self.folder.state)
+            now = time.perf_counter()
+            record["wall_seconds"], started = now - started, now
+            write_json(self.folder.record(frame.index), record)
+            shown = results.mean_over_views(record["psnr"])
+            note = "" if shown is None else f"{shown:.2f} dB"
+            self._report("stream", frame.index + 1, total, note)
+
+    def _results(self, gaussians: Gaussians, frame0_seconds: float) -> dict[str, Any]:
+        records = list(self.folder.read_records())
+        flicker = [r["flicker_mse"] for r in records if r["flicker_mse"] is not None]
+        return results.assemble(
+            records,
+            held_out=self.roles.held_out,
+            fps=self._measure_fps(gaussians),
+            peak_memory_mb=peak_memory_mb(),
+            frame0_seconds=frame0_seconds,
+            temporal_stability=stability_db(flicker),
+        )
+
+    def _measure_fps(self, gaussians: Gaussians) -> float:
+        """Renders per second of frame 0's Gaussians over held-out and input views, warmed up."""
+        cameras = self.inputs.source.cameras
+        names = (*self.roles.held_out[:1], *self.roles.inputs)
+        timer = StageTimer(self.config.device)
+        with torch.no_grad():
+            render(gaussians, cameras[names[0]], self._background)
+            with timer.stage("render"):
+                for name in names * _FPS_ROUNDS:
+                    render(gaussians, cameras[name], self._background)
+        return len(names) * _FPS_ROUNDS / timer.seconds["render"]
