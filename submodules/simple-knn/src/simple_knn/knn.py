@@ -71,9 +71,8 @@ def _neighbour_sums(points: NDArray[np.float32], threads: int) -> tuple[NDArray[
     distinct, inverse, counts = _merge_equal(points)
     reach = min(wanted + 1, len(distinct))
     tree = KDTree(distinct)
-    # A list of ranks keeps the result two-dimensional even for a single rank.
-    _, found = tree.query(distinct, k=list(range(1, reach + 1)), workers=threads)
-    index = np.asarray(found, dtype=np.intp)
+    _, found = tree.query(distinct, k=reach, workers=threads)
+    index = np.asarray(found, dtype=np.intp).reshape(len(distinct), reach)
     squared = _squared_distances(distinct, index)
     others = counts[index] - (index == np.arange(len(distinct))[:, None])
     order = np.argsort(squared, axis=1, kind="stable")
