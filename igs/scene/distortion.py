@@ -95,20 +95,24 @@ class Distortion:
         return replace(self.stored, fx=self.stored.fx * zoom, fy=self.stored.fy * zoom)
 
     def _covers(self, zoom: float) -> bool:
-        source = _source_positions(self, self._zoomed(zoom))
-        rim = np.concatenate([source[0], source[-1], source[:, 0], source[:, -1]])
+        width, height = self.stored.width, self.stored.height
+        columns, rows = np.arange(width) + 0.5, np.arange(height) + 0.5
+        sides = [(columns, 0.5), (columns, height - 0.5), (0.5, rows), (width - 0.5, rows)]
+        pixels = [np.stack(np.broadcast_arrays(u, v), axis=-1) for u, v in sides]
+        rim = _source_positions(self, self._zoomed(zoom), np.concatenate(pixels)) - 0.5
         # Half a pixel outside the outermost pixel centres is still inside the image.
-        limit = np.array([self.stored.width, self.stored.height]) - 0.5
+        limit = np.array([width, height]) - 0.5
         return bool(((rim >= -0.5) & (rim <= limit)).all())
 
 
-def _source_positions(distortion: Distortion, target: Camera) -> np.ndarray:
-    """(H, W, 2): for each pixel of `target`, column and row in the stored image at that size."""
+def _source_positions(distortion: Distortion, target: Camera, pixels: np.ndarray) -> np.ndarray:
+    """Where in the stored image, at the target's size, pixels (..., 2) of `target` come from.
+
+    Both are positions with pixel centres at +0.5.
+    """
     stored = distortion.stored.resized(target.width, target.height)
-    x = (np.arange(target.width) + 0.5 - target.cx) / target.fx
-    y = (np.arange(target.height) + 0.5 - target.cy) / target.fy
-    points = distortion.distort(np.stack(np.meshgrid(x, y), axis=-1))
-    return points * [stored.fx, stored.fy] + [stored.cx - 0.5, stored.cy - 0.5]
+    points = (pixels - [target.cx, target.cy]) / [target.fx, target.fy]
+    return distortion.distort(points) * [stored.fx, stored.fy] + [stored.cx, stored.cy]
 
 
 class Undistorter:
@@ -120,8 +124,9 @@ class Undistorter:
     """
 
     def __init__(self, distortion: Distortion, target: Camera) -> None:
-        position = _source_positions(distortion, target)
         width, height = target.width, target.height
+        grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1) + 0.5
+        position = _source_positions(distortion, target, grid) - 0.5
         column = np.clip(position[..., 0], 0, width - 1).ravel()
         row = np.clip(position[..., 1], 0, height - 1).ravel()
         left = np.minimum(column.astype(np.int64), max(width - 2, 0))

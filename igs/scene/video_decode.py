@@ -46,8 +46,8 @@ class VideoDecoder:
         self._reformatter = VideoReformatter()
         self._container = open_video(timing.path)
         self._ahead: tuple[int, av.VideoFrame] | None = None
-        self._decoded = self._decode(0)
-        if start >= _SEEK_FROM:
+        self._decoded = self._decode()
+        if start >= _SEEK_FROM and not timing.by_order:
             self._seek(start)
 
     def close(self) -> None:
@@ -79,15 +79,19 @@ class VideoDecoder:
         ahead, self._ahead = self._ahead, None
         return ahead if ahead is not None else next(self._decoded, None)
 
-    def _decode(self, first: int) -> Generator[tuple[int, av.VideoFrame], None, None]:
-        """Yield (position, frame); frames that carry no time are counted from `first`."""
+    def _decode(self) -> Generator[tuple[int, av.VideoFrame], None, None]:
+        """Yield (position, frame); frames that carry no time are counted."""
         stream = self._container.streams.video[0]
         stream.thread_count = self._threads
         stamps = self._timing.stamps
-        expected = first
+        expected = 0
         try:
             for frame in self._container.decode(stream):
-                at = expected if frame.pts is None else int(np.searchsorted(stamps, frame.pts))
+                at = expected
+                if frame.pts is not None and not self._timing.by_order:
+                    at = int(np.searchsorted(stamps, frame.pts))
+                    if at < len(stamps) and stamps[at] != frame.pts:
+                        continue  # no packet that is shown has this time
                 yield at, frame
                 expected = at + 1
         except (av.error.FFmpegError, OSError) as error:
@@ -106,7 +110,7 @@ class VideoDecoder:
         if not usable or (self._ahead is not None and self._ahead[0] > start):
             self.close()
             self._container = open_video(self._timing.path)
-            self._ahead, self._decoded = None, self._decode(0)
+            self._ahead, self._decoded = None, self._decode()
 
 
 def frame_to_rgb(

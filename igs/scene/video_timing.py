@@ -32,6 +32,8 @@ class VideoTiming:
         unit: seconds per unit of `stamps`.
         fps: frames per second.
         complete: whether `stamps` reaches to the file's end.
+        by_order: frames must be told apart by their order, as the container (AVI) stores no times
+            of display.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class VideoTiming:
     unit: float
     fps: float
     complete: bool
+    by_order: bool = False
 
     @property
     def seconds(self) -> np.ndarray:
@@ -96,9 +99,10 @@ def read_timing(path: str | os.PathLike[str], limit: int | None = None) -> Video
     """
     with open_video(path) as container:
         stream = container.streams.video[0]
-        stamps, complete = _collect_stamps(container, stream, path, limit)
-        promised = stream.frames
-        if complete and promised and len(stamps) < promised and not _edited(container, stream):
+        by_order = "avi" in container.format.name
+        stamps, complete = _collect_stamps(container, stream, path, limit, by_order)
+        promised = _promised_frames(container, stream)
+        if complete and len(stamps) < promised:
             raise SceneError(
                 f"{path}: is cut off or damaged: it announces {promised} frames, "
                 f"{len(stamps)} are there"
@@ -110,16 +114,20 @@ def read_timing(path: str | os.PathLike[str], limit: int | None = None) -> Video
         fps = _frame_rate(stamps[: 8 * _REORDER] * unit, [float(rate) for rate in rates if rate])
         if not fps > 0:
             raise SceneError(f"{path}: its frame rate is not known; give fps")
-    return VideoTiming(Path(path), stamps, unit, fps, complete)
+    return VideoTiming(Path(path), stamps, unit, fps, complete, by_order)
 
 
-def _edited(container: InputContainer, stream: av.VideoStream) -> bool:
-    # An edit list or a trimmed remux shows fewer frames than the index counts; the file is whole
-    # then, which the container's duration tells.
-    if not stream.duration or not stream.time_base or not stream.average_rate:
-        return False
-    shown = float(stream.duration * stream.time_base * stream.average_rate)
-    return shown < stream.frames - 1.5
+def _promised_frames(container: InputContainer, stream: av.VideoStream) -> int:
+    """Frames that the file's index counts; 0 where the container has no reliable count.
+
+    AVI counts the empty chunks that stand for dropped frames, Matroska counts nothing. An edit list
+    shows fewer frames than the index has, which the stream's duration tells.
+    """
+    rate, unit = stream.average_rate, stream.time_base
+    if "mp4" not in container.format.name or not (stream.duration and rate and unit):
+        return 0
+    shown = float(stream.duration * unit * rate)
+    return stream.frames if shown >= stream.frames - 1.5 else 0
 
 
 def _collect_stamps(
@@ -127,6 +135,7 @@ def _collect_stamps(
     stream: av.VideoStream,
     path: str | os.PathLike[str],
     limit: int | None,
+    by_order: bool,
 ) -> tuple[np.ndarray, bool]:
     stamps: list[int] = []
     complete = True
@@ -137,7 +146,7 @@ def _collect_stamps(
         for packet in container.demux(stream):
             if packet.size == 0 or packet.is_discard:
                 continue
-            stamp = packet.pts if packet.pts is not None else packet.dts
+            stamp = packet.dts if by_order or packet.pts is None else packet.pts
             stamps.append(len(stamps) * max(period, 1) if stamp is None else stamp)
             if limit is not None and len(stamps) >= limit + _REORDER:
                 complete = False
@@ -153,26 +162,36 @@ def _collect_stamps(
 def _frame_rate(seconds: np.ndarray, declared: Sequence[float]) -> float:
     """Frames per second from the time stamps, or the declared rate that agrees with them.
 
-    Steps longer than one and a half times the median are dropped frames and do not count.
+    The stamps' slope over the number of frame times passed: neither dropped frames nor jitter
+    shift it, while the rates that containers declare suffer from both.
     """
     gaps = np.diff(seconds)
     if len(gaps) == 0:
         return declared[0] if declared else 0.0
-    typical = gaps[gaps <= 1.5 * np.median(gaps)]
-    measured = 1 / float(typical.mean())
-    close = [rate for rate in declared if abs(rate - measured) <= _RATE_TOLERANCE * measured]
+    passed = np.concatenate([[0], np.cumsum(np.maximum(np.round(gaps / np.median(gaps)), 1))])
+    centred = passed - passed.mean()
+    measured = float(centred @ centred / (centred @ seconds))
+    slack = _rate_slack(len(seconds)) * measured
+    close = [rate for rate in declared if abs(rate - measured) <= slack]
     return min(close, key=lambda rate: abs(rate - measured)) if close else measured
+
+
+def _rate_slack(count: int) -> float:
+    # A difference in rate that adds up to less than half a frame cannot be told from jitter.
+    return max(_RATE_TOLERANCE, 0.5 / count)
 
 
 def common_frame_rate(timings: Mapping[str, VideoTiming]) -> float:
     """The frame rate of all cameras.
 
     Raises:
-        SceneError: two cameras differ by more than one per cent; the message names both.
+        SceneError: two cameras differ by more than one per cent (more in very short videos, where
+            it cannot be told); the message names both.
     """
     slow = min(timings, key=lambda name: timings[name].fps)
     fast = max(timings, key=lambda name: timings[name].fps)
-    if timings[fast].fps > timings[slow].fps * (1 + _RATE_TOLERANCE):
+    shortest = min(len(timing.stamps) for timing in timings.values())
+    if timings[fast].fps > timings[slow].fps * (1 + _rate_slack(shortest)):
         raise SceneError(
             f"videos differ in frame rate: {slow} has {timings[slow].fps:.4g} frames per second, "
             f"{fast} {timings[fast].fps:.4g}; convert them to one rate"
