@@ -24,7 +24,7 @@ class DataConfig:
     """
 
     kind: str = "videos"
-    root: str = "???"
+    root: str = ""
     scene: str = ""
     cameras: Optional[str] = None  # relative to root; videos: cameras.json
     videos: str = "videos"

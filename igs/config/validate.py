@@ -39,6 +39,8 @@ def check_run(config: RunConfig) -> None:
         ConfigError: names the key, the value and what would be right.
     """
     check_stream(config)
+    if not config.data.root:
+        raise ConfigError("data.root: name the folder of the capture")
     _one_of("data.kind", config.data.kind, ("videos", "layout"))
     _one_of("data.on_missing", config.data.on_missing, ("error", "drop"))
     _one_of("frame0.mode", config.frame0.mode, ("optimise", "load"))
