@@ -44,13 +44,10 @@ _NATIVE = (
 
 # Module, distribution, what it is good for, how to get it.
 _OPTIONAL = (
-    ("fpsample", "fpsample", "faster anchors on the CPU", "pip install fpsample"),
     ("pycolmap", "pycolmap", "running COLMAP on your own captures", "pip install pycolmap"),
-    ("torch_cluster", "torch-cluster", "faster anchors on the GPU", "pip install torch-cluster"),
     ("mitsuba", "mitsuba", "rendering the demo scene anew", "pip install mitsuba"),
     ("warp", "warp-lang", "a peer for bench/rasterizer.py", "pip install warp-lang"),
     ("gsplat", "gsplat", "a peer for bench/rasterizer.py", "pip install gsplat==1.5.3"),
-    ("tensorboard", "tensorboard", "watching a training", "pip install tensorboard"),
 )
 
 

@@ -76,10 +76,10 @@ def test_this_installation_is_whole(capsys):
 
 
 def test_an_optional_part_that_is_absent_is_a_warning(without):
-    without("fpsample", "mitsuba")
+    without("warp", "mitsuba")
     found = by_name(doctor.collect())
-    assert found["fpsample"].status == "warn"
-    assert found["fpsample"].cure == "pip install fpsample"
+    assert found["warp-lang"].status == "warn"
+    assert found["warp-lang"].cure == "pip install warp-lang"
     assert found["mitsuba"].status == "warn"
 
 
