@@ -19,7 +19,7 @@ def camera(
     return Camera(name, 64, 48, 60.0, 66.0, cx, cy, np.eye(4) if pose is None else pose)
 
 
-def turned_pose(angle: float = 0.3) -> np.ndarray:
+def turned_pose(angle: float = 0.1) -> np.ndarray:
     pose = np.eye(4)
     pose[:3, :3] = [
         [np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]
@@ -171,8 +171,10 @@ def test_scale_modifier_and_kernel() -> None:
     )  # fmt: skip
     dot = blobs([[0.0, 0, 4]], scale=0.01)
     sharp, soft = (render(dot, view, kernel_size=k).alpha for k in (0.0, 0.3))
-    assert soft.max() < sharp.max()
-    assert (soft > 0).sum() > (sharp > 0).sum()
+    assert not sharp.any(), "a blob below a pixel, between four centres, is missed without"
+    area = 2 * np.pi * (view.fx * 0.01 / 4) * (view.fy * 0.01 / 4)
+    # Compensated: the same light spread wider. What falls below 1/255 is not drawn.
+    assert soft.sum().item() == pytest.approx(dot.opacities.item() * area, rel=0.15)
 
 
 def test_quaternions_of_any_length_render_alike() -> None:
