@@ -10,16 +10,13 @@ from igs.render.paths import (
     spiral_path,
     tour_path,
 )
-from igs.render.projection import CameraMatrices, camera_matrices
-from igs.render.rasterize import OUTPUTS, RenderOutput, render, render_depths
+from igs.render.projection import raster_view
+from igs.render.rasterize import RenderOutput, render, render_depths
 from igs.render.video import VideoWriter, frames_from_folder, image_paths, write_video
 
 __all__ = [
-    "OUTPUTS",
-    "CameraMatrices",
     "RenderOutput",
     "VideoWriter",
-    "camera_matrices",
     "comparison_frame",
     "error_map",
     "focus_point",
@@ -29,6 +26,7 @@ __all__ = [
     "load_image",
     "look_at",
     "orbit_path",
+    "raster_view",
     "render",
     "render_depths",
     "save_png",

@@ -9,16 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from diff_gaussian_rasterization_rade import GaussianRasterizationSettings, GaussianRasterizer
+from diff_gaussian_rasterization import OUTPUTS, rasterize
 
 from igs.gaussians import Gaussians
-from igs.render.projection import camera_matrices, depth_correction
+from igs.render.projection import depth_correction, raster_view
 from igs.scene import Camera
-
-_FREE = ("color", "alpha")
-_DEPTHS = ("depth", "median_depth", "normal")
-_COORDS = ("coord", "median_coord")
-OUTPUTS = (*_FREE, *_DEPTHS, *_COORDS)
 
 
 @dataclass(frozen=True)
@@ -93,39 +88,36 @@ def render(
 
     Raises:
         ValueError: an output that does not exist, an SH degree the Gaussians do not have, tensors
-            of other shapes or devices, values that are not finite.
+            of other shapes or devices, values that are not finite (with the first bad Gaussian).
+        TypeError: tensors that are not float32.
+        AssertionError: a NaN in a gradient, in the backward pass.
     """
     wanted = _check_outputs(want)
     degree = gaussians.sh_degree if sh_degree is None else sh_degree
     if not 0 <= degree <= gaussians.sh_degree:
         raise ValueError(f"SH degree {degree}: the Gaussians have degree {gaussians.sh_degree}")
-    settings = GaussianRasterizationSettings(
-        image_height=camera.height,
-        image_width=camera.width,
-        kernel_size=kernel_size,
-        bg=_background(background, gaussians),
-        scale_modifier=scale_modifier,
-        sh_degree=degree,
-        prefiltered=False,
-        require_depth=any(name in wanted for name in _DEPTHS),
-        require_coord=any(name in wanted for name in _COORDS),
-        debug=False,
-        **camera_matrices(camera, gaussians.device)._asdict(),
-    )
     handle = _handle(gaussians, means2d)
-    inputs = _inputs(gaussians, override_colors, gradient_limit)
-    outputs = GaussianRasterizer(settings)(means2D=handle, **inputs)
-    color, radii, coord, median_coord, depth, median_depth, alpha, normal = outputs
-    images = {
-        "depth": depth,
-        "median_depth": median_depth,
-        "normal": normal,
-        "coord": coord,
-        "median_coord": median_coord,
-    }
-    images = {name: image for name, image in images.items() if name in wanted}
+    output = rasterize(
+        gaussians.means,
+        gaussians.unit_quats,
+        gaussians.scales,
+        gaussians.opacities,
+        view=raster_view(camera, gaussians.device),
+        sh=gaussians.sh if override_colors is None else None,
+        colors=_check_colors(gaussians, override_colors),
+        means2d=handle,
+        background=_background(background, gaussians),
+        sh_degree=degree,
+        want=wanted,
+        kernel_size=kernel_size,
+        scale_modifier=scale_modifier,
+        gradient_limit=gradient_limit,
+        nan_assertions=True,
+    )
+    images = {name: getattr(output, name) for name in wanted if name not in ("color", "alpha")}
     _correct_depths(images, camera)
-    return RenderOutput(color, alpha, radii, handle, **images)
+    assert output.alpha is not None
+    return RenderOutput(output.color, output.alpha, output.radii, handle, **images)
 
 
 def render_depths(
@@ -156,10 +148,10 @@ def render_depths(
 
 def _check_outputs(want: Iterable[str]) -> set[str]:
     wanted = {want} if isinstance(want, str) else set(want)
-    unknown = sorted(wanted - set(OUTPUTS))
+    unknown = sorted(wanted.difference(OUTPUTS))
     if unknown:
         raise ValueError(f"no output {', '.join(unknown)}; there are {', '.join(OUTPUTS)}")
-    return wanted
+    return wanted | {"color", "alpha"}
 
 
 def _background(
@@ -184,35 +176,12 @@ def _handle(gaussians: Gaussians, means2d: torch.Tensor | None) -> torch.Tensor:
     return means2d
 
 
-def _inputs(
-    gaussians: Gaussians, override_colors: torch.Tensor | None, limit: float | None
-) -> dict[str, torch.Tensor]:
-    inputs = {
-        "means3D": gaussians.means,
-        "opacities": gaussians.opacities[:, None],
-        "scales": gaussians.scales,
-        "rotations": gaussians.unit_quats,
-    }
-    if override_colors is None:
-        inputs["shs"] = gaussians.sh
-    elif override_colors.shape != gaussians.means.shape:
+def _check_colors(gaussians: Gaussians, colors: torch.Tensor | None) -> torch.Tensor | None:
+    if colors is not None and colors.shape != gaussians.means.shape:
         raise ValueError(
-            f"override_colors: shape {tuple(override_colors.shape)} must be ({len(gaussians)}, 3)"
+            f"override_colors: shape {tuple(colors.shape)} must be ({len(gaussians)}, 3)"
         )
-    if limit is not None:
-        inputs = {name: _limit_gradient(tensor, limit) for name, tensor in inputs.items()}
-    if override_colors is not None:
-        inputs["colors_precomp"] = override_colors
-    return inputs
-
-
-def _limit_gradient(tensor: torch.Tensor, limit: float) -> torch.Tensor:
-    if not (tensor.requires_grad and torch.is_grad_enabled()):
-        return tensor
-    # A view of its own, so that the hook sees this render's gradient and not the caller's.
-    passed = tensor.view_as(tensor)
-    passed.register_hook(lambda grad: grad.clamp(-limit, limit))
-    return passed
+    return colors
 
 
 def _correct_depths(images: dict[str, torch.Tensor], camera: Camera) -> None:
