@@ -1,0 +1,29 @@
+"""Differentiable Gaussian rasterizer: plain 3DGS signature, and the core behind all variants."""
+
+from diff_gaussian_rasterization.core import (
+    OUTPUTS,
+    RasterOutput,
+    get_num_threads,
+    mark_visible,
+    rasterize,
+    set_num_threads,
+)
+from diff_gaussian_rasterization.plain import (
+    GaussianRasterizationSettings,
+    GaussianRasterizer,
+    rasterize_gaussians,
+)
+from diff_gaussian_rasterization.view import View
+
+__all__ = [
+    "OUTPUTS",
+    "GaussianRasterizationSettings",
+    "GaussianRasterizer",
+    "RasterOutput",
+    "View",
+    "get_num_threads",
+    "mark_visible",
+    "rasterize",
+    "rasterize_gaussians",
+    "set_num_threads",
+]

@@ -1,0 +1,65 @@
+"""Checks of the arguments, each a one-line error that says what would be right."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...]) -> Tensor:
+    """Return ``value`` detached and contiguous; refuse other devices, dtypes and shapes.
+
+    Args:
+        name: what to call it in the error.
+        value: the argument.
+        shape: wanted shape; None stands for any size.
+
+    Raises:
+        TypeError: not a tensor, or not float32.
+        NotImplementedError: a tensor on a device without an engine.
+        ValueError: another shape.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
+    if value.device.type != "cpu":
+        raise NotImplementedError(
+            f"{name} is on {value.device}: only the CPU engine is there yet, pass CPU tensors"
+        )
+    if value.dtype != torch.float32:
+        raise TypeError(f"{name} must be float32, got {value.dtype}; convert it with .float()")
+    fits = value.dim() == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, value.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if n is None else str(n) for n in shape)
+        raise ValueError(f"{name} must have shape ({wanted}), got {tuple(value.shape)}")
+    return value.detach().contiguous()
+
+
+def check_one_device(tensors: dict[str, Tensor | None]) -> None:
+    """Refuse tensors that lie on different devices."""
+    first: tuple[str, torch.device] | None = None
+    for name, value in tensors.items():
+        if value is None:
+            continue
+        if first is None:
+            first = (name, value.device)
+        elif value.device != first[1]:
+            raise ValueError(
+                f"all tensors must be on one device: {first[0]} is on {first[1]}, "
+                f"{name} on {value.device}"
+            )
+
+
+def check_sh(sh: Tensor, degree: int, count: int) -> tuple[Tensor, int]:
+    """SH coefficients (P, M, 3) with M >= (degree + 1)^2; a degree above 3 acts as 3."""
+    if degree < 0:
+        raise ValueError(f"sh_degree must be 0 to 3, got {degree}")
+    degree = min(int(degree), 3)
+    sh = check_tensor("sh", sh, (count, None, 3))
+    needed = (degree + 1) ** 2
+    if count and sh.shape[1] < needed:
+        raise ValueError(
+            f"sh holds {sh.shape[1]} coefficients per Gaussian; degree {degree} needs {needed}"
+        )
+    return sh, degree

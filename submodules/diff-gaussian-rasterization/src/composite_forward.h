@@ -1,0 +1,234 @@
+// Forward compositing of one tile (section 4).
+//
+// Entries are gathered in batches; each 4x4 block of pixels then walks the entries that reach it
+// with its state in registers.
+//
+// Included inside the namespace of one instruction set; see composite.cpp.
+#pragma once
+
+constexpr unsigned kPlaneFeatures = kDepth | kCoord | kNormal;
+
+// Sixteen pixels on their way through the list.
+struct BlockState {
+  F16 T, color[3];
+  F16 weight, depth, coord[3], normal[3];
+  I16 last, median;
+  M16 alive;
+};
+
+// One batch of a tile's list in contiguous memory.
+struct Batch {
+  Splat splats[kBatch];
+  SplatPlane planes[kBatch];
+  std::uint16_t hits[kBatch];
+  std::uint16_t lists[kBlocks][kBatch];
+  int lengths[kBlocks];
+  PairCount counts[kBatch];
+};
+
+IGS_INLINE M16 inside_image(const TileContext& c, F16 px, F16 py) {
+  return both(less(px, all(float(c.width))), less(py, all(float(c.height))));
+}
+
+template <unsigned F> IGS_INLINE void begin_block(BlockState& s, const TileContext& c, int x0, int y0) {
+  s.T = all(1.0f);
+  for (int i = 0; i < 3; ++i) s.color[i] = s.coord[i] = s.normal[i] = all(0.0f);
+  s.weight = s.depth = all(0.0f);
+  s.last = s.median = all(0);
+  s.alive = inside_image(c, pixel_x(x0), pixel_y(y0));
+}
+
+// Copies the entries and sorts them into the lists of the blocks that they reach.
+template <unsigned F>
+IGS_INLINE void gather_forward(Batch& b, const ForwardArgs& a, std::uint32_t first, int n) {
+  for (int k = 0; k < kBlocks; ++k) b.lengths[k] = 0;
+  for (int e = 0; e < n; ++e) {
+    const std::uint32_t i = a.tile.entries[first + std::uint32_t(e)].gaussian;
+    b.splats[e] = a.tile.splats[i];
+    if (F & kPlaneFeatures) b.planes[e] = a.tile.planes[i];
+    b.hits[e] = 0;
+    if (F & kCount) b.counts[e] = {0u, 0.0f};
+    for (unsigned m = a.blocks[first + std::uint32_t(e)], k = 0; m; m >>= 1, ++k) {
+      b.lists[k][b.lengths[k]] = std::uint16_t(e);
+      b.lengths[k] += int(m & 1u);
+    }
+  }
+}
+
+IGS_INLINE int count_bits(unsigned m) {
+  int n = 0;
+  for (; m; m &= m - 1) ++n;
+  return n;
+}
+
+template <unsigned F>
+IGS_INLINE void blend_entry(BlockState& s, Batch& b, int e, int position, F16 px, F16 py,
+                            unsigned block_bit) {
+  const Sample at = sample(b.splats[e], px, py);
+  const F16 alpha = min(at.raw, all(kAlphaMax));
+  M16 m = both(at_least(alpha, all(kAlphaMin)), s.alive);
+  const F16 next = s.T * (all(1.0f) - alpha);
+  const M16 stop = both(m, less(next, all(kMinTransmittance)));
+  s.alive = without(s.alive, stop);
+  m = without(m, stop);
+  const unsigned blended = bits(m);
+  if (!blended) return;
+  b.hits[e] = std::uint16_t(b.hits[e] | block_bit);
+  const F16 w = zero_unless(m, alpha * s.T);
+  for (int i = 0; i < 3; ++i) s.color[i] = fma(w, all(b.splats[e].color[i]), s.color[i]);
+  const I16 pos = all(position);
+  if (F & kCount) {
+    alignas(64) float lanes[4];
+    const F16 t[4] = {zero_unless(m, s.T), all(0.0f), all(0.0f), all(0.0f)};
+    store_totals<4>(lanes, t);
+    b.counts[e].pixels += std::uint32_t(count_bits(blended));
+    b.counts[e].transmittance += lanes[0];
+  }
+  if (F & kPlaneFeatures) s.weight = s.weight + w;
+  const SplatPlane& g = b.planes[e];
+  if (F & kDepth) s.depth = fma(w, ray_distance(g, at), s.depth);
+  if (F & kCoord) {
+    for (int i = 0; i < 3; ++i) s.coord[i] = fma(w, plane_coordinate(g, i, at), s.coord[i]);
+  }
+  if (F & kNormal) {
+    for (int i = 0; i < 3; ++i) s.normal[i] = fma(w, all(g.normal[i]), s.normal[i]);
+  }
+  if (F & (kDepth | kCoord)) {
+    s.median = select(both(m, less(all(0.5f), s.T)), pos, s.median);
+  }
+  s.T = select(m, next, s.T);
+  s.last = select(m, pos, s.last);
+}
+
+template <unsigned F>
+IGS_INLINE void blend_batch(BlockState& state, Batch& b, int block, int position, int x0, int y0) {
+  BlockState s = state;
+  const F16 px = pixel_x(x0), py = pixel_y(y0);
+  const std::uint16_t* list = b.lists[block];
+  const int length = b.lengths[block];
+  for (int k = 0; k < length && bits(s.alive); ++k) {
+    const int e = list[k];
+    blend_entry<F>(s, b, e, position + e + 1, px, py, 1u << block);
+  }
+  state = s;
+}
+
+// Median depth and coordinates of a block from the entries that hold them.
+template <unsigned F>
+IGS_INLINE void store_medians(const ForwardArgs& a, const TileSpot& spot, const BlockState& s,
+                              F16 length, int x0, int y0) {
+  const TileContext& c = a.tile;
+  alignas(64) int median[kLanes];
+  alignas(64) float t[kLanes], x[3][kLanes];
+  store16(median, s.median);
+  for (int k = 0; k < kLanes; ++k) {
+    t[k] = x[0][k] = x[1][k] = x[2][k] = 0.0f;
+    if (median[k] == 0) continue;
+    const std::uint32_t i = c.entries[spot.begin + std::uint32_t(median[k]) - 1].gaussian;
+    const SplatPlane& g = c.planes[i];
+    const float dx = c.splats[i].px - float(x0 + k % kBlock);
+    const float dy = c.splats[i].py - float(y0 + k / kBlock);
+    t[k] = g.tau + g.rho0 * dx + g.rho1 * dy;
+    for (int j = 0; j < 3; ++j) x[j][k] = g.t[j] + g.k[2 * j] * dx + g.k[2 * j + 1] * dy;
+  }
+  if (F & kDepth) {
+    store_block(a.out.median_depth, c.width, c.height, x0, y0, load16(t) / length);
+  }
+  if (F & kCoord) {
+    for (int j = 0; j < 3; ++j) {
+      store_block(a.out.median_coord + channel_offset(c, j), c.width, c.height, x0, y0,
+                  load16(x[j]));
+    }
+  }
+}
+
+template <unsigned F>
+IGS_INLINE void store_plane_outputs(const ForwardArgs& a, const TileSpot& spot,
+                                    const BlockState& s, int block, int x0, int y0) {
+  const TileContext& c = a.tile;
+  const F16 zero = all(0.0f), one = all(1.0f);
+  const M16 some = less(zero, s.weight);
+  const F16 inv_w = zero_unless(some, one / select(some, s.weight, one));
+  const F16 length = ray_length(c, pixel_x(x0), pixel_y(y0));
+  const std::size_t at = spot.pixels + std::size_t(block) * kLanes;
+  if (F & kDepth) {
+    store_block(a.out.depth, c.width, c.height, x0, y0, s.depth * inv_w / length);
+  }
+  if (F & kCoord) {
+    for (int j = 0; j < 3; ++j) {
+      store_block(a.out.coord + channel_offset(c, j), c.width, c.height, x0, y0,
+                  s.coord[j] * inv_w);
+    }
+  }
+  if (F & kNormal) {
+    const F16 size = sqrt(fma(s.normal[0], s.normal[0],
+                              fma(s.normal[1], s.normal[1], s.normal[2] * s.normal[2])));
+    store16(c.normal_length + at, size);
+    const F16 inv = one / max(size, all(1e-12f));
+    for (int j = 0; j < 3; ++j) {
+      store_block(a.out.normal + channel_offset(c, j), c.width, c.height, x0, y0,
+                  s.normal[j] * inv);
+    }
+  }
+  if (F & (kDepth | kCoord)) {
+    store16(c.median + at, s.median);
+    store_medians<F>(a, spot, s, length, x0, y0);
+  }
+}
+
+template <unsigned F>
+IGS_INLINE void finish_block(const ForwardArgs& a, const TileSpot& spot, const BlockState& s,
+                             int block) {
+  const TileContext& c = a.tile;
+  const int x0 = block_x(spot, block), y0 = block_y(spot, block);
+  const std::size_t at = spot.pixels + std::size_t(block) * kLanes;
+  store16(c.transmittance + at, s.T);
+  store16(c.last + at, s.last);
+  if (x0 >= c.width || y0 >= c.height) return;
+  for (int j = 0; j < 3; ++j) {
+    store_block(a.out.color + channel_offset(c, j), c.width, c.height, x0, y0,
+                fma(s.T, all(c.background[j]), s.color[j]));
+  }
+  if (a.out.alpha) {
+    const F16 alpha = (F & kPlaneFeatures) ? s.weight : all(1.0f) - s.T;
+    store_block(a.out.alpha, c.width, c.height, x0, y0, alpha);
+  }
+  if (F & kPlaneFeatures) store_plane_outputs<F>(a, spot, s, block, x0, y0);
+}
+
+template <unsigned F> static void forward_tile(const ForwardArgs& a, int tile) {
+  const TileContext& c = a.tile;
+  const TileSpot spot = tile_spot(c, tile);
+  BlockState blocks[kBlocks];
+  for (int k = 0; k < kBlocks; ++k) {
+    begin_block<F>(blocks[k], c, block_x(spot, k), block_y(spot, k));
+  }
+  Batch batch;
+  bool alive = true;
+  for (std::uint32_t first = spot.begin; first < spot.end; first += kBatch) {
+    const int n = int(spot.end - first < kBatch ? spot.end - first : kBatch);
+    if (!alive) {
+      for (int e = 0; e < n; ++e) c.hits[first + std::uint32_t(e)] = 0;
+      if (F & kCount) {
+        for (int e = 0; e < n; ++e) {
+          a.counts[c.entries[first + std::uint32_t(e)].slot] = {0u, 0.0f};
+        }
+      }
+      continue;
+    }
+    gather_forward<F>(batch, a, first, n);
+    alive = false;
+    for (int k = 0; k < kBlocks; ++k) {
+      blend_batch<F>(blocks[k], batch, k, int(first - spot.begin), block_x(spot, k),
+                     block_y(spot, k));
+      alive = alive || bits(blocks[k].alive) != 0;
+    }
+    for (int e = 0; e < n; ++e) c.hits[first + std::uint32_t(e)] = batch.hits[e];
+    if (F & kCount) {
+      for (int e = 0; e < n; ++e) {
+        a.counts[c.entries[first + std::uint32_t(e)].slot] = batch.counts[e];
+      }
+    }
+  }
+  for (int k = 0; k < kBlocks; ++k) finish_block<F>(a, spot, blocks[k], k);
+}
