@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from igs.gaussians.gaussians import Gaussians
 from igs.gaussians.optimizer import GaussianOptimizer
@@ -214,23 +215,35 @@ def densified(
         raise ValueError(f"a plan for {plan.num} Gaussians cannot serve {len(gaussians)}")
     if noise.shape != (plan.num_samples, 3):
         raise ValueError(f"noise {tuple(noise.shape)} must be ({plan.num_samples}, 3)")
-    parents = plan.parents
-    grown = gaussians.detach().select(parents)
+    parents, kept = plan.parents, ~plan.prune
+    values = gaussians.detach()
+    means, log_scales = values.means[parents], values.log_scales[parents]
     if plan.num_samples:
         sampled = slice(len(parents) - plan.num_samples, None)
-        grown.means[sampled] += sample_offsets(grown.map(lambda t: t[sampled]), noise)
+        quats = values.quats[parents[sampled]]
+        means[sampled] += sample_offsets(log_scales[sampled].exp(), quats, noise)
     if len(plan.split):
         children = slice(len(parents) - _SAMPLES_PER_SPLIT * len(plan.split), None)
-        grown.log_scales[children] -= math.log(_SPLIT_SHRINK)
+        log_scales[children] -= math.log(_SPLIT_SHRINK)
     is_new = torch.arange(len(parents), device=parents.device) >= plan.num - len(plan.split)
-    kept = ~plan.prune
-    return grown.select(kept), parents[kept], is_new[kept]
+    parents = parents[kept]
+    grown = values.select(parents).replace(means=means[kept], log_scales=log_scales[kept])
+    return grown, parents, is_new[kept]
 
 
-def sample_offsets(gaussians: Gaussians, noise: torch.Tensor) -> torch.Tensor:
-    """(N, 3) offsets from the centres, ``R(q) (s * noise)``, world units and axes."""
-    w, v = gaussians.unit_quats[:, :1], gaussians.unit_quats[:, 1:]
-    local = gaussians.scales * noise.to(gaussians.means)
+def sample_offsets(scales: torch.Tensor, quats: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Offsets from the centres of Gaussians, ``R(q) (s * noise)``.
+
+    Args:
+        scales: (N, 3) standard deviations, world units.
+        quats: (N, 4) rotations, w first, of any length.
+        noise: (N, 3) standard-normal numbers.
+
+    Returns:
+        (N, 3) world units and axes.
+    """
+    w, v = F.normalize(quats, dim=-1).split((1, 3), dim=-1)
+    local = scales * noise.to(scales)
     turned = 2 * torch.linalg.cross(v, local)
     return local + w * turned + torch.linalg.cross(v, turned)
 

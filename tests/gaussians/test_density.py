@@ -143,7 +143,8 @@ def test_size_decides_between_clone_and_split() -> None:
     assert torch.equal(got.means[2], gaussians.means[0])
     torch.testing.assert_close(got.scales[3], gaussians.scales[1] / 1.6)
     torch.testing.assert_close(
-        got.means[3], gaussians.means[1] + sample_offsets(gaussians, torch.ones(3, 3))[1]
+        got.means[3],
+        gaussians.means[1] + sample_offsets(gaussians.scales, gaussians.quats, torch.ones(3, 3))[1],
     )
 
 
@@ -151,7 +152,7 @@ def test_offsets_have_the_covariance_of_the_gaussian() -> None:
     gaussian = some(1).replace(log_scales=torch.tensor([[0.0, -1.0, -2.0]]))
     n = 20000
     noise = torch.randn(n, 3, generator=torch.Generator().manual_seed(0))
-    offsets = sample_offsets(gaussian.map(lambda t: t.expand(n, *t.shape[1:])), noise)
+    offsets = sample_offsets(gaussian.scales, gaussian.quats, noise)
     w, x, y, z = gaussian.unit_quats[0].tolist()
     rotation = torch.tensor([
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
