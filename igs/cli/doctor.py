@@ -184,9 +184,13 @@ def _native_package(module: str, distribution: str, folder: str) -> Check:
 
 
 def _simd(module: str) -> str:
-    """The instruction set a native package chose, where it tells."""
-    tell = getattr(importlib.import_module(module), "simd_variant", None)
-    return f"SIMD {tell()}" if callable(tell) else ""
+    """The instruction set the package's engine chose for this CPU, where it tells."""
+    try:
+        engine = importlib.import_module(f"{module}._core")
+    except ImportError:
+        return ""
+    tell = getattr(engine, "simd_name", None)
+    return f"SIMD: {tell()}" if callable(tell) else ""
 
 
 def _devices() -> list[Check]:
