@@ -28,7 +28,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _remove(temporary)
         # A failed write knows no file name; an error from elsewhere keeps its own.
         if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
-            raise type(error)(error.errno, error.strerror, str(path)) from error
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
