@@ -109,9 +109,10 @@ class GaussianOptimizer:
         """
         if parents.shape != (len(gaussians),):
             raise ValueError(f"{len(gaussians)} Gaussians but {tuple(parents.shape)} parents")
-        if gaussians.sh.shape[1] != self.gaussians.sh.shape[1]:
+        leaves = self._leaves(gaussians)
+        if any(leaves[k].shape[1:] != p.shape[1:] for k, p in self._parameters.items()):
             raise ValueError("the SH degree cannot change under the optimizer")
-        for name, fresh in self._leaves(gaussians).items():
+        for name, fresh in leaves.items():
             self._exchange(name, fresh.requires_grad_(name in self._trained), parents, is_new)
 
     def keep(self, index: torch.Tensor) -> None:
