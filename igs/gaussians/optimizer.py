@@ -110,7 +110,8 @@ class GaussianOptimizer:
         if parents.shape != (len(gaussians),):
             raise ValueError(f"{len(gaussians)} Gaussians but {tuple(parents.shape)} parents")
         leaves = self._leaves(gaussians)
-        if any(leaves[k].shape[1:] != p.shape[1:] for k, p in self._parameters.items()):
+        columns = {name: p.shape[1:] for name, p in self._parameters.items()}
+        if columns != {name: leaf.shape[1:] for name, leaf in leaves.items()}:
             raise ValueError("the SH degree cannot change under the optimizer")
         for name, fresh in leaves.items():
             self._exchange(name, fresh.requires_grad_(name in self._trained), parents, is_new)

@@ -160,6 +160,9 @@ def test_misfits_are_refused() -> None:
         optimizer.rebuild(some(), torch.arange(5))
     with pytest.raises(ValueError, match="SH degree cannot change"):
         optimizer.rebuild(some(degree=2), torch.arange(6))
+    split = GaussianOptimizer(some(), SPLIT_RATES, split_sh=True)
+    with pytest.raises(ValueError, match="SH degree cannot change"):
+        split.rebuild(some(degree=0), torch.arange(6))
 
 
 @pytest.mark.parity
