@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from demo_scene.cameras import Camera, rig, to_json
+from demo_scene.cameras import HELD_OUT, Camera, rig, to_json
 from demo_scene.render import (
     SEED,
     Renderer,
@@ -24,10 +24,11 @@ from demo_scene.render import (
     image_path,
     load_mitsuba,
     render_all,
+    save_png,
 )
 from demo_scene.stage import motion_box
 from demo_scene.verify import verify
-from demo_scene.video import write_video
+from demo_scene.video import load_image, write_video
 
 FPS = 30
 
@@ -65,11 +66,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_data(out: Path, scratch: Path, cameras: list[Camera], frames: int) -> None:
-    """Videos, ``cameras.json`` and ``bbox.json``."""
+    """Videos, ``cameras.json``, ``bbox.json`` and a picture of the held-out view."""
     out.mkdir(parents=True, exist_ok=True)
     for camera in cameras:
         images = [image_path(scratch, frame, camera) for frame in range(frames)]
         write_video(out / f"{camera.name}.mp4", images, FPS)
+    held_out = next(c for c in cameras if c.name == HELD_OUT)
+    save_png(out / "frame0.png", load_image(image_path(scratch, 0, held_out)))
     write_text(out / "cameras.json", to_json(cameras, FPS, frames))
     box = np.round(motion_box(np.arange(frames) / FPS), 3).tolist()
     write_text(out / "bbox.json", json.dumps({"demo_scene": box}) + "\n")
