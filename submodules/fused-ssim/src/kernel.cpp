@@ -6,18 +6,18 @@
 // which are convolved horizontally into a second ring; that one gives a row of the gradient.
 #include "kernel.hpp"
 
+// A row that is written: nothing else in the call points into it.
 #if defined(_MSC_VER)
-#define FUSED_SSIM_RESTRICT __restrict
+#define OUT_ROW float* __restrict
 #else
-#define FUSED_SSIM_RESTRICT __restrict__
+#define OUT_ROW float* __restrict__
 #endif
 
 namespace fused_ssim {
 namespace FUSED_SSIM_VARIANT {
 namespace {
 
-using Out = float* FUSED_SSIM_RESTRICT;
-using In = const float* FUSED_SSIM_RESTRICT;
+using Row = const float*;
 
 // Variances only ever enter as a sum, so E[x^2] + E[y^2] is one statistic, not two.
 constexpr int kStatistics = 4;  // image, target, image^2 + target^2, image * target
@@ -53,12 +53,12 @@ void lay_out(Workspace& w, int tile_width, float* scratch) {
   for (auto& row : w.map) row = take(scratch, stride);
 }
 
-void clear(Out row, int length) {
+void clear(OUT_ROW row, int length) {
   for (int x = 0; x < length; ++x) row[x] = 0.0f;
 }
 
 // out[x] = sum over k of taps[k] in[x + k]
-void convolve_row(Out out, In in, int length, const Constants& c) {
+void convolve_row(OUT_ROW out, Row in, int length, const Constants& c) {
   const float w0 = c.taps[0], w1 = c.taps[1], w2 = c.taps[2];
   const float w3 = c.taps[3], w4 = c.taps[4], w5 = c.taps[5];
   for (int x = 0; x < length; ++x) {
@@ -69,11 +69,11 @@ void convolve_row(Out out, In in, int length, const Constants& c) {
 }
 
 // The same across the eleven rows of a ring whose oldest row is `first`.
-void convolve_ring(Out out, float* const* ring, int first, int length, const Constants& c) {
-  const float* rows[kTaps];
+void convolve_ring(OUT_ROW out, float* const* ring, int first, int length, const Constants& c) {
+  Row rows[kTaps];
   for (int k = 0; k < kTaps; ++k) rows[k] = ring[(first + k) % kTaps];
-  In r0 = rows[0], r1 = rows[1], r2 = rows[2], r3 = rows[3], r4 = rows[4], r5 = rows[5];
-  In r6 = rows[6], r7 = rows[7], r8 = rows[8], r9 = rows[9], r10 = rows[10];
+  Row r0 = rows[0], r1 = rows[1], r2 = rows[2], r3 = rows[3], r4 = rows[4], r5 = rows[5];
+  Row r6 = rows[6], r7 = rows[7], r8 = rows[8], r9 = rows[9], r10 = rows[10];
   const float w0 = c.taps[0], w1 = c.taps[1], w2 = c.taps[2];
   const float w3 = c.taps[3], w4 = c.taps[4], w5 = c.taps[5];
   for (int x = 0; x < length; ++x) {
@@ -82,14 +82,14 @@ void convolve_ring(Out out, float* const* ring, int first, int length, const Con
   }
 }
 
-void products(Out squares, Out cross, In a, In b, int length) {
+void products(OUT_ROW squares, OUT_ROW cross, Row a, Row b, int length) {
   for (int x = 0; x < length; ++x) {
     squares[x] = a[x] * a[x] + b[x] * b[x];
     cross[x] = a[x] * b[x];
   }
 }
 
-void ssim_values(Out ssim, In mean_a, In mean_b, In squares, In cross, int length,
+void ssim_values(OUT_ROW ssim, Row mean_a, Row mean_b, Row squares, Row cross, int length,
                  const Constants& c) {
   for (int x = 0; x < length; ++x) {
     const float m = mean_a[x], n = mean_b[x];
@@ -101,8 +101,9 @@ void ssim_values(Out ssim, In mean_a, In mean_b, In squares, In cross, int lengt
 
 // Map and derivatives. The variance and covariance depend on the means as well; their share
 // stands in the derivative by E[x].
-void ssim_derivatives(Out ssim, Out by_mean, Out by_square, Out by_cross, In mean_a, In mean_b,
-                      In squares, In cross, int length, const Constants& c) {
+void ssim_derivatives(OUT_ROW ssim, OUT_ROW by_mean, OUT_ROW by_square, OUT_ROW by_cross,
+                      Row mean_a, Row mean_b, Row squares, Row cross, int length,
+                      const Constants& c) {
   for (int x = 0; x < length; ++x) {
     const float m = mean_a[x], n = mean_b[x];
     const float mn = m * n, mm = m * m + n * n;
@@ -117,8 +118,8 @@ void ssim_derivatives(Out ssim, Out by_mean, Out by_square, Out by_cross, In mea
   }
 }
 
-void gradient_row(Out out, In image, In target, In by_mean, In by_square, In by_cross, int length,
-                  float l1_scale, float ssim_scale) {
+void gradient_row(OUT_ROW out, Row image, Row target, Row by_mean, Row by_square, Row by_cross,
+                  int length, float l1_scale, float ssim_scale) {
   for (int x = 0; x < length; ++x) {
     const float a = image[x], b = target[x];
     const float sign = (a > b ? 1.0f : 0.0f) - (a < b ? 1.0f : 0.0f);
@@ -129,7 +130,7 @@ void gradient_row(Out out, In image, In target, In by_mean, In by_square, In by_
 }
 
 // Fixed lanes in double: vectorises without reordering, and does not lose digits.
-double sum_row(In row, int length) {
+double sum_row(Row row, int length) {
   double lanes[kLanes] = {};
   int x = 0;
   for (; x + kLanes <= length; x += kLanes)
@@ -140,7 +141,7 @@ double sum_row(In row, int length) {
   return total;
 }
 
-double absolute_row(In a, In b, int length) {
+double absolute_row(Row a, Row b, int length) {
   double lanes[kLanes] = {};
   int x = 0;
   for (; x + kLanes <= length; x += kLanes)
@@ -168,10 +169,10 @@ void push_image_row(Workspace& w, const Tile& t, int y, int slot, const Constant
   const int first = left < 0 ? 0 : left;
   const int last = t.x1 + 2 * kRadius < t.width ? t.x1 + 2 * kRadius : t.width;
   const std::size_t offset = static_cast<std::size_t>(y) * t.width;
-  In image = t.image + offset;
-  In target = t.target + offset;
-  Out a = w.source[0];
-  Out b = w.source[1];
+  Row image = t.image + offset;
+  Row target = t.target + offset;
+  float* a = w.source[0];
+  float* b = w.source[1];
   for (int x = first; x < last; ++x) {
     a[x - left] = image[x];
     b[x - left] = target[x];

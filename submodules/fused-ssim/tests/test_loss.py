@@ -53,7 +53,7 @@ def test_ssim_matches_twin_in_double(shape):
     torch.testing.assert_close(gradient.double(), expected_gradient, rtol=0, atol=5e-6 * scale)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     channels=st.integers(1, 3),
     height=st.integers(1, 120),
