@@ -170,7 +170,9 @@ def _required_package(module: str, distribution: str) -> Check:
     if error:
         cure = f"make setup, or: pip install {distribution}"
         return Check("packages", distribution, "missing", error, cure)
-    return Check("packages", distribution, "ok", _version(distribution))
+    # torch's own word tells its build (+cpu, +cu130), which the wheel's metadata may not.
+    own = getattr(importlib.import_module(module), "__version__", None)
+    return Check("packages", distribution, "ok", str(own or _version(distribution)))
 
 
 def _native_package(module: str, distribution: str, folder: str) -> Check:
