@@ -16,7 +16,7 @@ from igs.scene.camera import Camera
 from igs.scene.distortion import Distortion
 from igs.scene.errors import SceneError
 from igs.scene.files import read_json, write_json
-from igs.scene.json_fields import read_array, read_number, read_size, require
+from igs.scene.json_fields import invert_pose, read_array, read_number, read_size, require
 from igs.scene.rig import Rig
 from igs.scene.transforms_json import rig_from_transforms
 
@@ -108,7 +108,7 @@ def _rig_from_list(entries: list[Any]) -> Rig:
                 fy=read_number(entry, "fy", where=where),
                 cx=read_number(entry, "cx", where=where, default=width / 2),
                 cy=read_number(entry, "cy", where=where, default=height / 2),
-                world_to_camera=np.linalg.inv(pose),
+                world_to_camera=invert_pose(pose, "rotation", where),
             )
         )
         splits[name] = entry.get("split")

@@ -67,3 +67,14 @@ def read_array(
         wanted = " x ".join(str(n) for n in shape)
         raise SceneError(f'{where}: "{keys[0]}" must hold {wanted} finite numbers')
     return array
+
+
+def invert_pose(pose: np.ndarray, key: str, where: str) -> np.ndarray:
+    """The inverse of a (4, 4) camera-to-world matrix read under `key`.
+
+    Raises:
+        SceneError: it has none, so its 3 x 3 part cannot be a rotation.
+    """
+    if not abs(np.linalg.det(pose)) > 1e-9:
+        raise SceneError(f'{where}: "{key}" is singular, not a rotation')
+    return np.linalg.inv(pose)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
+from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ from igs.scene.errors import SceneError, nearest_hint
 
 if TYPE_CHECKING:
     from igs.scene.bbox import Box
+
+_MAX_CHOICES = 100_000
 
 
 @dataclass(frozen=True)
@@ -188,8 +192,8 @@ def choose_input_views(
 ) -> list[str]:
     """Pick views that stand for the whole rig: every camera has a chosen one close by.
 
-    The choice minimises the summed distance of all cameras to the nearest chosen one (k-medoids
-    by swaps), where distance counts position, in units of the rig's radius, and viewing axis.
+    The choice minimises the summed distance of all cameras to the nearest chosen one (k-medoids),
+    where distance counts position, in units of the rig's radius, and viewing axis.
     So the views are spread, yet not pushed to the rig's rim, where they would overlap least. No
     random numbers take part.
 
@@ -239,6 +243,16 @@ def _share_seen(camera: Camera, box: Box) -> float:
 
 
 def _medoids(distance: np.ndarray, allowed: np.ndarray, count: int) -> list[int]:
+    """The best choice of `count` among `allowed`: of all choices, or where they are too many, the
+    one that greedy addition and then swaps lead to."""
+    if comb(len(allowed), count) <= _MAX_CHOICES:
+        choices = np.array(list(combinations(allowed.tolist(), count)))
+        costs = [
+            distance[:, part].min(axis=2).sum(axis=0)
+            for part in np.array_split(choices, len(choices) // 10_000 + 1)
+        ]
+        return choices[np.argmin(np.concatenate(costs))].tolist()
+
     def cost(chosen: list[int]) -> float:
         return float(distance[:, chosen].min(axis=1).sum())
 
@@ -246,10 +260,16 @@ def _medoids(distance: np.ndarray, allowed: np.ndarray, count: int) -> list[int]
     for _ in range(count):
         rest = [int(i) for i in allowed if i not in chosen]
         chosen.append(min(rest, key=lambda i: cost([*chosen, i])))
+    return _swapped(chosen, allowed, cost)
+
+
+def _swapped(
+    chosen: list[int], allowed: np.ndarray, cost: Callable[[list[int]], float]
+) -> list[int]:
     improved = True
     while improved:
         improved = False
-        for slot in range(count):
+        for slot in range(len(chosen)):
             for other in (int(i) for i in allowed if i not in chosen):
                 trial = [*chosen[:slot], other, *chosen[slot + 1 :]]
                 if cost(trial) < cost(chosen) - 1e-12:

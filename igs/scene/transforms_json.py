@@ -13,7 +13,7 @@ from igs.scene.camera import Camera
 from igs.scene.distortion import Distortion
 from igs.scene.errors import SceneError
 from igs.scene.files import write_json
-from igs.scene.json_fields import read_array, read_number, read_size
+from igs.scene.json_fields import invert_pose, read_array, read_number, read_size
 from igs.scene.rig import Rig
 
 # OpenGL camera axes (x right, y up, z backward) against OpenCV's.
@@ -65,7 +65,7 @@ def _camera(entry: Mapping[str, Any], name: str) -> Camera:
         fy=read_number(entry, "fl_y", where=where, default=fx),
         cx=read_number(entry, "cx", where=where, default=width / 2),
         cy=read_number(entry, "cy", where=where, default=height / 2),
-        world_to_camera=_rigid_inverse(pose, where),
+        world_to_camera=invert_pose(pose, "transform_matrix", where),
     )
 
 
@@ -73,12 +73,6 @@ def _focal(entry: Mapping[str, Any], width: int, where: str) -> float:
     if "fl_x" in entry or "camera_angle_x" not in entry:
         return read_number(entry, "fl_x", where=where)
     return width / (2 * np.tan(read_number(entry, "camera_angle_x", where=where) / 2))
-
-
-def _rigid_inverse(pose: np.ndarray, where: str) -> np.ndarray:
-    if abs(np.linalg.det(pose)) < 1e-9:
-        raise SceneError(f'{where}: "transform_matrix" is singular')
-    return np.linalg.inv(pose)
 
 
 def _lens(entry: Mapping[str, Any], camera: Camera) -> Distortion:

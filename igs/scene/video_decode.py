@@ -13,9 +13,10 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from igs.scene.errors import SceneError
 from igs.scene.video_timing import VideoTiming, error_reason, open_video
 
-# Matrix coefficients as numbered in H.273 to the names PyAV has for them; streams without the tag
-# count as BT.601, as in FFmpeg's own tools.
-_MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M", 9: "BT2020"}
+# Matrix coefficients as numbered in H.273 to swscale's numbers; streams without the tag count as
+# BT.601, as in FFmpeg's own tools.
+_BT709, _BT601 = 1, 5
+_MATRICES = {1: _BT709, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
 _FULL_RANGE = 2
 # Below this many frames, decoding and dropping costs less than a seek and a new start.
 _SEEK_FROM = 16
@@ -129,9 +130,13 @@ def frame_to_rgb(
         colour = {}
     else:
         full = int(frame.color_range) == _FULL_RANGE or frame.format.name.startswith("yuvj")
+        matrix = _MATRICES.get(int(frame.colorspace), _BT601)
         colour = {
-            "src_colorspace": _MATRICES.get(int(frame.colorspace), "ITU601"),
+            "src_colorspace": matrix,
             "src_color_range": ColorRange.JPEG if full else ColorRange.MPEG,
+            # RGB has no matrix, but older releases of PyAV pass the source's on to swscale only
+            # where the two differ.
+            "dst_colorspace": _BT709 if matrix == _BT601 else _BT601,
             "dst_color_range": ColorRange.JPEG,
         }
     converted = reformatter.reformat(
@@ -147,8 +152,13 @@ def frame_to_rgb(
 
 
 def _interpolation(name: str) -> Interpolation:
-    # Accurate rounding and chroma at full width take the error of a colour from 3 levels to 1.
-    return Interpolation[name] | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    # Accurate rounding and chroma at full width take the error of a colour from 3 levels to 1;
+    # older releases of PyAV cannot be asked for them.
+    method = Interpolation[name]
+    for extra in ("ACCURATE_RND", "FULL_CHR_H_INT"):
+        if hasattr(Interpolation, extra):
+            method |= Interpolation[extra]
+    return method
 
 
 def quarter_turns(frame: av.VideoFrame) -> int:
