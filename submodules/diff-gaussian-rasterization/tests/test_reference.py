@@ -31,6 +31,15 @@ FLAGS = ("sh_degree", "require_depth", "require_coord")
 MATRICES = ("bg", "viewmatrix", "projmatrix", "campos")
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The twin works on small tensors, where more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def scene_files() -> list:
     """Every fixture of a rendered scene: those that hold an incoming colour gradient."""
     found = []
