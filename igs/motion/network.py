@@ -95,7 +95,8 @@ class AGMNet(nn.Module):
             gaussians: N Gaussians of the key frame, world axes.
             images: (V, 3, H, W) float32, 0..1, RGB; H and W multiples of 16 (for two windows),
                 square for weights trained so; see `resize_images`.
-            depth: (V, Hd, Wd) float32, expected depth along each camera's z axis, world units.
+            depth: (V, Hd, Wd) float32, expected depth along each camera's z axis, world units, 0
+                where nothing is seen.
             world_to_camera: (V, 4, 4), rigid, OpenCV axes.
             fov: (V, 2), horizontal and vertical field of view, radians.
             box: (2, 3), minimum and maximum corner, world units.
@@ -111,7 +112,7 @@ class AGMNet(nn.Module):
             The state to hand to `predict`; with no Gaussian in the box it is empty and valid.
 
         Raises:
-            ValueError: inputs whose shapes do not fit.
+            ValueError: inputs whose shapes do not fit, or images or depth with NaN or infinity.
         """
         _check_views(images, depth, world_to_camera, fov, box)
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
@@ -121,31 +122,18 @@ class AGMNet(nn.Module):
             points = world.points(gaussians.means[inside]).float()
             if anchor_rows is None:
                 count = self.config.anchors if anchors is None else anchors
-                anchor_rows = self._choose_anchors(points, count, first_anchor, generator)
-            neighbours, distance = nearest_anchors(
-                points, points[anchor_rows], self.config.neighbours
-            )
-            weights = neighbour_weights(distance, self.config.distance_weight)
+                anchor_rows = _choose_anchors(points, count, first_anchor, generator)
+            neighbours, weights = self._interpolation(points, points[anchor_rows])
+            size = images.shape[-2] // 8 * 2, images.shape[-1] // 8 * 2
             cameras, fov = world.cameras(world_to_camera.float()), fov.float()
-            height, width = (size // 8 * 2 for size in images.shape[-2:])
-            pixels, z = project(
-                points[anchor_rows], cameras, intrinsics_from_fov(fov, height, width)
-            )
-            rays = camera_rays(cameras, fov, height, width)
+            grid = _anchor_grid(points[anchor_rows], cameras, fov, *size)
+            rays = camera_rays(cameras, fov, *size)
             condition = condition_maps(rays, depth.float() / world.unit)
         with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
             shift, scale = self.condition.modulation(condition)
             features = self.flow.encode(self._colours(images))
         return KeyState(
-            inside=inside,
-            anchors=anchor_rows,
-            neighbours=neighbours,
-            weights=weights,
-            grid=sampling_grid(pixels, z, height, width),
-            features=features,
-            shift=shift,
-            scale=scale,
-            unit=world.unit,
+            inside, anchor_rows, neighbours, weights, grid, features, shift, scale, world.unit
         )
 
     @torch.no_grad()
@@ -190,13 +178,9 @@ class AGMNet(nn.Module):
     def _colours(self, images: Tensor) -> Tensor:
         return colour_range(images, self.config.double_normalise)
 
-    def _choose_anchors(
-        self, points: Tensor, count: int, first: int | None, generator: torch.Generator | None
-    ) -> Tensor:
-        if len(points) == 0:
-            return torch.empty(0, dtype=torch.int64, device=points.device)
-        first = first_point(points, generator) if first is None else first
-        return farthest_points(points, count, first)
+    def _interpolation(self, points: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
+        neighbours, distance = nearest_anchors(points, anchors, self.config.neighbours)
+        return neighbours, neighbour_weights(distance, self.config.distance_weight)
 
     def _maps(self, keys: Sequence[KeyState], next_images: Tensor) -> Tensor:
         """Conditioned motion maps, (B V, C, h, w), candidate by candidate."""
@@ -233,6 +217,22 @@ class AGMNet(nn.Module):
         return Motion(key.inside, translation * key.unit, F.normalize(rotation, dim=-1, eps=1e-12))
 
 
+def _choose_anchors(
+    points: Tensor, count: int, first: int | None, generator: torch.Generator | None
+) -> Tensor:
+    if len(points) == 0:
+        return torch.empty(0, dtype=torch.int64, device=points.device)
+    first = first_point(points, generator) if first is None else first
+    return farthest_points(points, count, first)
+
+
+def _anchor_grid(
+    anchors: Tensor, world_to_camera: Tensor, fov: Tensor, height: int, width: int
+) -> Tensor:
+    pixels, depth = project(anchors, world_to_camera, intrinsics_from_fov(fov, height, width))
+    return sampling_grid(pixels, depth, height, width)
+
+
 def _check_views(
     images: Tensor, depth: Tensor, world_to_camera: Tensor, fov: Tensor, box: Tensor
 ) -> None:
@@ -253,6 +253,9 @@ def _check_views(
             raise ValueError(
                 f"{name} has shape {tuple(tensor.shape)}, must be ({text}) with V = {views} views"
             )
+    for name, tensor in (("images", images), ("depth", depth)):
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} must be finite (depth 0 where nothing is seen)")
     if tuple(box.shape) != (2, 3):
         raise ValueError(f"box has shape {tuple(box.shape)}, must be (2, 3)")
 

@@ -248,6 +248,8 @@ def test_key_state_moves_between_devices(tiny, scene, views):
         ("world_to_camera", torch.ones(3, 3, 4), "world_to_camera"),
         ("images", torch.ones(3, 1, 32, 32), "images has shape"),
         ("images", torch.ones(3, 3, 30, 32), "multiples of 16, got 30 x 32"),
+        ("depth", torch.full((3, 8, 8), torch.inf), "depth must be finite"),
+        ("images", torch.full((3, 3, 32, 32), torch.nan), "images must be finite"),
         ("box", torch.ones(3, 2), r"box has shape \(3, 2\)"),
     ],
 )
