@@ -87,7 +87,8 @@ def make_scene(seed: int, count: int = 70, precomputed: bool = False) -> Scene:
     }
     if precomputed:
         factor = 0.2 * torch.randn(count, 3, 3, generator=generator)
-        sigma = factor @ factor.transpose(1, 2) + 1e-3 * torch.eye(3)
+        factor[:10, :, 2] *= 1e-3
+        sigma = factor @ factor.transpose(1, 2)
         rows, columns = torch.triu_indices(3, 3)
         scene["colors_precomp"] = torch.randn(count, 3, generator=generator)
         scene["cov3D_precomp"] = sigma[:, rows, columns]
@@ -187,6 +188,24 @@ CASES = {
 def test_rade(case, seed):
     settings = make_settings(rade.GaussianRasterizationSettings, seed, **CASES[case])
     compare(make_scene(seed), settings, rade.GaussianRasterizer)
+
+
+@pytest.mark.parametrize("seed", [10, 11])
+def test_rade_at_the_edges(seed):
+    """Discs of no thickness, equal depths, opacities of 0 and 1, centres beyond the 1.3 limit."""
+    scene = make_scene(seed)
+    scene["scales"][:20, seed % 3] = 0
+    scene["means3D"][20:30, 2] = scene["means3D"][20, 2]
+    scene["opacities"][30:40] = 1
+    scene["opacities"][40:45] = 0
+    scene["means3D"][45:60, 0] += 0.6 * scene["means3D"][45:60, 2]
+    scene["scales"][45:60] += 0.3
+    settings = make_settings(rade.GaussianRasterizationSettings, seed)
+    # Equal world depth is equal camera depth only for a camera that is not tilted.
+    flat = torch.eye(4)
+    projection = settings.viewmatrix.inverse() @ settings.projmatrix
+    settings = settings._replace(viewmatrix=flat, projmatrix=projection, campos=torch.zeros(3))
+    compare(scene, settings, rade.GaussianRasterizer)
 
 
 @pytest.mark.parametrize("seed", [3, 4])
