@@ -13,7 +13,10 @@ struct TilePixels {
   float depth[kTilePixels];   // gD/(L W)
   float coord[3][kTilePixels];
   float normal[3][kTilePixels];
+  float median_depth[kTilePixels];  // gMD/L
+  float median_coord[3][kTilePixels];
   int last[kTilePixels];
+  int median[kTilePixels];
 };
 
 IGS_INLINE F16 load_optional(const float* image, const TileContext& c, int channel, int x0,
@@ -36,6 +39,23 @@ IGS_INLINE void prepare_normal(TilePixels& p, const BackwardArgs& a, std::size_t
   const F16 along = zero_unless(some, fma(g[0], n[0], fma(g[1], n[1], g[2] * n[2])));
   const F16 inv = all(1.0f) / max(length, all(1e-12f));
   for (int j = 0; j < 3; ++j) store16(p.normal[j] + at, fnma(along, n[j], g[j]) * inv);
+}
+
+template <unsigned F>
+IGS_INLINE void prepare_medians(TilePixels& p, const BackwardArgs& a, const TileSpot& spot,
+                                int block) {
+  const TileContext& c = a.tile;
+  const int at = block * kLanes, x0 = block_x(spot, block), y0 = block_y(spot, block);
+  if (F & (kDepth | kCoord)) {
+    store16(p.median + at, load16(c.median + spot.pixels + std::size_t(at)));
+  }
+  if (F & kDepth) {
+    store16(p.median_depth + at, load_optional(a.grad.median_depth, c, 0, x0, y0) /
+                                     ray_length(c, pixel_x(x0), pixel_y(y0)));
+  }
+  for (int j = 0; j < ((F & kCoord) ? 3 : 0); ++j) {
+    store16(p.median_coord[j] + at, load_optional(a.grad.median_coord, c, j, x0, y0));
+  }
 }
 
 template <unsigned F>
@@ -75,14 +95,22 @@ IGS_INLINE void prepare_block(TilePixels& p, const BackwardArgs& a, const TileSp
   store16(p.common + at, common);
 }
 
-// Sums of one entry; the order is that of kSumsBase and the groups after it.
-template <unsigned F> struct Sums {
-  F16 s[sums_stride(F)];
+// What the first sweep over an entry's blocks leaves for the second.
+struct EntryWeights {
+  F16 w[kBlocks];
 };
 
+// Sums of one entry in the order of kSumsBase.
+struct BaseSums {
+  F16 q, qu, qv, quu, quv, qvv, absolute, red, green, blue;
+};
+
+// First sweep: alpha, colour and the position in the image. The planes take part through the
+// gradient on alpha; their own sums follow in the second sweep, for want of registers.
 template <unsigned F>
-IGS_INLINE void add_block(Sums<F>& out, TilePixels& p, const Splat& g, const SplatPlane* plane,
-                          int block, int position, F16 px, F16 py, float half_w, float half_h) {
+IGS_INLINE void add_base(BaseSums& o, TilePixels& p, const Splat& g, const SplatPlane* plane,
+                         int block, int position, F16 px, F16 py, F16 half_w, F16 half_h,
+                         EntryWeights& weights) {
   const int at = block * kLanes;
   const Sample x = sample(g, px, py);
   const F16 alpha = min(x.raw, all(kAlphaMax)), one = all(1.0f);
@@ -92,12 +120,11 @@ IGS_INLINE void add_block(Sums<F>& out, TilePixels& p, const Splat& g, const Spl
   const F16 before = load16(p.T + at);
   const F16 T = select(m, before * inv, before);
   const F16 w = zero_unless(m, alpha * T);
-  F16 gc[3];
-  F16 s = load16(p.common + at);
-  for (int j = 0; j < 3; ++j) {
-    gc[j] = load16(p.color[j] + at);
-    s = fma(gc[j], all(g.color[j]), s);
-  }
+  const F16 red = load16(p.color[0] + at), green = load16(p.color[1] + at),
+            blue = load16(p.color[2] + at);
+  F16 s = fma(red, all(g.color[0]), load16(p.common + at));
+  s = fma(green, all(g.color[1]), s);
+  s = fma(blue, all(g.color[2]), s);
   if (F & kDepth) s = fma(load16(p.depth + at), ray_distance(*plane, x), s);
   for (int j = 0; j < ((F & kCoord) ? 3 : 0); ++j) {
     s = fma(load16(p.coord[j] + at), plane_coordinate(*plane, j, x), s);
@@ -109,75 +136,119 @@ IGS_INLINE void add_block(Sums<F>& out, TilePixels& p, const Splat& g, const Spl
   const F16 dalpha = fnma(behind, inv, T * s);
   store16(p.behind + at, fma(w, s, behind));
   store16(p.T + at, T);
+  if (F) weights.w[block] = w;
   const F16 q = zero_unless(m, x.raw * dalpha);
   const F16 qu = q * x.u, qv = q * x.v;
-  F16* o = out.s;
-  o[0] = o[0] + q;
-  o[1] = o[1] + qu;
-  o[2] = o[2] + qv;
-  o[3] = fma(qu, x.u, o[3]);
-  o[4] = fma(qu, x.v, o[4]);
-  o[5] = fma(qv, x.v, o[5]);
-  o[6] = fma(abs(qu), all(g.l11 * half_w), o[6]);
-  o[6] = fma(abs(fma(qu, all(g.l21), qv * all(g.l22))), all(half_h), o[6]);
-  for (int j = 0; j < 3; ++j) o[7 + j] = fma(w, gc[j], o[7 + j]);
-  o += kSumsBase;
+  o.q = o.q + q;
+  o.qu = o.qu + qu;
+  o.qv = o.qv + qv;
+  o.quu = fma(qu, x.u, o.quu);
+  o.quv = fma(qu, x.v, o.quv);
+  o.qvv = fma(qv, x.v, o.qvv);
+  o.absolute = fma(abs(qu), half_w, o.absolute);
+  o.absolute = fma(abs(fma(qu, all(g.l21), qv * all(g.l22))), half_h, o.absolute);
+  o.red = fma(w, red, o.red);
+  o.green = fma(w, green, o.green);
+  o.blue = fma(w, blue, o.blue);
+}
+
+// A sum over pixels of some d, with d dx and d dy.
+struct PlaneSum {
+  F16 d, dx, dy;
+};
+
+IGS_INLINE void add_plane(PlaneSum& o, F16 d, F16 dx, F16 dy) {
+  o.d = o.d + d;
+  o.dx = fma(d, dx, o.dx);
+  o.dy = fma(d, dy, o.dy);
+}
+
+struct PlaneSums {
+  PlaneSum t, x, y, z;
+  F16 n0, n1, n2;
+};
+
+// Second sweep: ray distance, coordinates and normal; the median outputs belong to one entry a
+// pixel (section 5).
+template <unsigned F>
+IGS_INLINE void add_planes(PlaneSums& o, const TilePixels& p, const Splat& g, int block,
+                           int position, bool medians, F16 w, F16 px, F16 py) {
+  const int at = block * kLanes;
+  const F16 dx = all(g.px) - px, dy = all(g.py) - py;
+  M16 front{};
+  if ((F & (kDepth | kCoord)) && medians) front = equal(all(position), load16(p.median + at));
   if (F & kDepth) {
-    const F16 d = w * load16(p.depth + at);
-    o[0] = o[0] + d;
-    o[1] = fma(d, x.dx, o[1]);
-    o[2] = fma(d, x.dy, o[2]);
-    o += kSumsDepth;
+    F16 d = w * load16(p.depth + at);
+    if (medians) d = d + zero_unless(front, load16(p.median_depth + at));
+    add_plane(o.t, d, dx, dy);
   }
   if (F & kCoord) {
-    for (int j = 0; j < 3; ++j) {
-      const F16 d = w * load16(p.coord[j] + at);
-      o[3 * j] = o[3 * j] + d;
-      o[3 * j + 1] = fma(d, x.dx, o[3 * j + 1]);
-      o[3 * j + 2] = fma(d, x.dy, o[3 * j + 2]);
+    F16 x = w * load16(p.coord[0] + at), y = w * load16(p.coord[1] + at),
+        z = w * load16(p.coord[2] + at);
+    if (medians) {
+      x = x + zero_unless(front, load16(p.median_coord[0] + at));
+      y = y + zero_unless(front, load16(p.median_coord[1] + at));
+      z = z + zero_unless(front, load16(p.median_coord[2] + at));
     }
-    o += kSumsCoord;
+    add_plane(o.x, x, dx, dy);
+    add_plane(o.y, y, dx, dy);
+    add_plane(o.z, z, dx, dy);
   }
-  for (int j = 0; j < ((F & kNormal) ? 3 : 0); ++j) {
-    o[j] = fma(w, load16(p.normal[j] + at), o[j]);
+  if (F & kNormal) {
+    o.n0 = fma(w, load16(p.normal[0] + at), o.n0);
+    o.n1 = fma(w, load16(p.normal[1] + at), o.n1);
+    o.n2 = fma(w, load16(p.normal[2] + at), o.n2);
   }
 }
 
-// The gradient of the median outputs goes to one entry per pixel (section 5).
-template <unsigned F>
-IGS_INLINE void add_medians(const BackwardArgs& a, const TileSpot& spot) {
-  const TileContext& c = a.tile;
-  const bool depth = (F & kDepth) && a.grad.median_depth;
-  const bool coord = (F & kCoord) && a.grad.median_coord;
-  if (!depth && !coord) return;
-  for (int block = 0; block < kBlocks; ++block) {
-    const int x0 = block_x(spot, block), y0 = block_y(spot, block);
-    if (x0 >= c.width || y0 >= c.height) continue;  // their state was never written
-    alignas(64) float g[4][kLanes];
-    store16(g[0], load_optional(depth ? a.grad.median_depth : nullptr, c, 0, x0, y0) /
-                      ray_length(c, pixel_x(x0), pixel_y(y0)));
-    for (int j = 0; j < 3; ++j) {
-      store16(g[1 + j], load_optional(coord ? a.grad.median_coord : nullptr, c, j, x0, y0));
-    }
-    for (int k = 0; k < kLanes; ++k) {
-      const int position = c.median[spot.pixels + std::size_t(block * kLanes + k)];
-      if (position == 0) continue;
-      const TileEntry& e = c.entries[spot.begin + std::uint32_t(position) - 1];
-      const float dx = c.splats[e.gaussian].px - float(x0 + k % kBlock);
-      const float dy = c.splats[e.gaussian].py - float(y0 + k / kBlock);
-      float* o = a.sums + std::size_t(e.slot) * std::size_t(sums_stride(F)) + kSumsBase;
-      for (int j = (F & kDepth) ? 0 : 1; j < ((F & kCoord) ? 4 : 1); ++j, o += 3) {
-        o[0] += g[j][k];
-        o[1] += g[j][k] * dx;
-        o[2] += g[j][k] * dy;
-      }
-    }
+// Totals in the layout of types.h; the last group is filled up with zeros.
+template <unsigned F> IGS_INLINE void store_sums(float* to, const BaseSums& b, const PlaneSums& o) {
+  const F16 zero = all(0.0f);
+  store_totals(to, b.q, b.qu, b.qv, b.quu);
+  store_totals(to + 4, b.quv, b.qvv, b.absolute, b.red);
+  constexpr unsigned kPlanes = F & kPlaneFeatures;
+  if (kPlanes == 0) {
+    store_totals(to + 8, b.green, b.blue, zero, zero);
+  } else if (kPlanes == kDepth) {
+    store_totals(to + 8, b.green, b.blue, o.t.d, o.t.dx);
+    store_totals(to + 12, o.t.dy, zero, zero, zero);
+  } else if (kPlanes == kCoord) {
+    store_totals(to + 8, b.green, b.blue, o.x.d, o.x.dx);
+    store_totals(to + 12, o.x.dy, o.y.d, o.y.dx, o.y.dy);
+    store_totals(to + 16, o.z.d, o.z.dx, o.z.dy, zero);
+  } else if (kPlanes == kNormal) {
+    store_totals(to + 8, b.green, b.blue, o.n0, o.n1);
+    store_totals(to + 12, o.n2, zero, zero, zero);
+  } else if (kPlanes == (kDepth | kNormal)) {
+    store_totals(to + 8, b.green, b.blue, o.t.d, o.t.dx);
+    store_totals(to + 12, o.t.dy, o.n0, o.n1, o.n2);
+  } else if (kPlanes == (kCoord | kNormal)) {
+    store_totals(to + 8, b.green, b.blue, o.x.d, o.x.dx);
+    store_totals(to + 12, o.x.dy, o.y.d, o.y.dx, o.y.dy);
+    store_totals(to + 16, o.z.d, o.z.dx, o.z.dy, o.n0);
+    store_totals(to + 20, o.n1, o.n2, zero, zero);
+  } else {
+    store_totals(to + 8, b.green, b.blue, o.t.d, o.t.dx);
+    store_totals(to + 12, o.t.dy, o.x.d, o.x.dx, o.x.dy);
+    store_totals(to + 16, o.y.d, o.y.dx, o.y.dy, o.z.d);
+    store_totals(to + 20, o.z.dx, o.z.dy, o.n0, o.n1);
+    if (F & kNormal) store_totals(to + 24, o.n2, zero, zero, zero);
   }
+}
+
+IGS_INLINE int lowest_bit(unsigned m) {
+#if defined(_MSC_VER)
+  unsigned long k;
+  _BitScanForward(&k, m);
+  return int(k);
+#else
+  return __builtin_ctz(m);
+#endif
 }
 
 template <unsigned F>
 IGS_INLINE void add_entry(TilePixels& p, const BackwardArgs& a, const TileSpot& spot,
-                          std::uint32_t entry) {
+                          std::uint32_t entry, bool medians) {
   constexpr int kStride = sums_stride(F);
   const TileContext& c = a.tile;
   const TileEntry e = c.entries[entry];
@@ -188,23 +259,39 @@ IGS_INLINE void add_entry(TilePixels& p, const BackwardArgs& a, const TileSpot& 
     return;
   }
   const Splat& g = c.splats[e.gaussian];
-  const SplatPlane* plane = (F & kPlaneFeatures) ? c.planes + e.gaussian : nullptr;
-  Sums<F> sums;
-  for (int k = 0; k < kStride; ++k) sums.s[k] = all(0.0f);
+  const SplatPlane* plane = F ? c.planes + e.gaussian : nullptr;
+  const F16 zero = all(0.0f);
+  const F16 half_w = all(0.5f * float(c.width) * g.l11), half_h = all(0.5f * float(c.height));
   const int position = int(entry - spot.begin) + 1;
-  for (int block = 0; block < kBlocks; ++block) {
-    if (!(hits >> block & 1u)) continue;
-    add_block<F>(sums, p, g, plane, block, position, pixel_x(block_x(spot, block)),
-                 pixel_y(block_y(spot, block)), 0.5f * float(c.width), 0.5f * float(c.height));
+  EntryWeights weights;
+  BaseSums base{zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
+  for (unsigned m = hits; m; m &= m - 1) {
+    const int block = lowest_bit(m);
+    add_base<F>(base, p, g, plane, block, position, pixel_x(block_x(spot, block)),
+                pixel_y(block_y(spot, block)), half_w, half_h, weights);
   }
-  store_totals<kStride>(to, sums.s);
+  const PlaneSum none{zero, zero, zero};
+  PlaneSums planes{none, none, none, none, zero, zero, zero};
+  if (F) {
+    for (unsigned m = hits; m; m &= m - 1) {
+      const int block = lowest_bit(m);
+      add_planes<F>(planes, p, g, block, position, medians, weights.w[block],
+                    pixel_x(block_x(spot, block)), pixel_y(block_y(spot, block)));
+    }
+  }
+  store_sums<F>(to, base, planes);
 }
 
 template <unsigned F> static void backward_tile(const BackwardArgs& a, int tile) {
   const TileSpot spot = tile_spot(a.tile, tile);
   if (spot.begin == spot.end) return;
+  const bool medians = a.grad.median_depth || a.grad.median_coord;
   TilePixels pixels;
-  for (int block = 0; block < kBlocks; ++block) prepare_block<F>(pixels, a, spot, block);
-  for (std::uint32_t entry = spot.end; entry-- > spot.begin;) add_entry<F>(pixels, a, spot, entry);
-  if (F & (kDepth | kCoord)) add_medians<F>(a, spot);
+  for (int block = 0; block < kBlocks; ++block) {
+    prepare_block<F>(pixels, a, spot, block);
+    if (medians) prepare_medians<F>(pixels, a, spot, block);
+  }
+  for (std::uint32_t entry = spot.end; entry-- > spot.begin;) {
+    add_entry<F>(pixels, a, spot, entry, medians);
+  }
 }

@@ -33,21 +33,18 @@ IGS_INLINE F16 pixel_y(int y0) { return all(float(y0)) + load16(kLaneY); }
 
 // Section 4's L(p), which turns ray distance into depth.
 IGS_INLINE F16 ray_length(const TileContext& c, F16 px, F16 py) {
-  const F16 x = (px - all(0.5f * float(c.width))) / all(c.fx);
-  const F16 y = (py - all(0.5f * float(c.height))) / all(c.fy);
+  const F16 x = (px - all(0.5f * float(c.width))) * all(1.0f / c.fx);
+  const F16 y = (py - all(0.5f * float(c.height))) * all(1.0f / c.fy);
   return sqrt(fma(x, x, fma(y, y, all(1.0f))));
 }
 
 // Reads a 4x4 block of an image; pixels beyond its edges read 0.
 IGS_INLINE F16 load_block(const float* image, int width, int height, int x0, int y0) {
-  alignas(64) float lanes[kLanes];
   if (x0 + kBlock <= width && y0 + kBlock <= height) {
-    for (int r = 0; r < kBlock; ++r) {
-      const float* row = image + std::size_t(y0 + r) * std::size_t(width) + std::size_t(x0);
-      for (int k = 0; k < kBlock; ++k) lanes[kBlock * r + k] = row[k];
-    }
-    return load16(lanes);
+    return load_4x4(image + std::size_t(y0) * std::size_t(width) + std::size_t(x0),
+                    std::size_t(width));
   }
+  alignas(64) float lanes[kLanes];
   for (int k = 0; k < kLanes; ++k) {
     const int x = x0 + k % kBlock, y = y0 + k / kBlock;
     const bool inside = x < width && y < height;
@@ -57,16 +54,17 @@ IGS_INLINE F16 load_block(const float* image, int width, int height, int x0, int
 }
 
 IGS_INLINE void store_block(float* image, int width, int height, int x0, int y0, F16 value) {
+  if (x0 + kBlock <= width && y0 + kBlock <= height) {
+    store_4x4(image + std::size_t(y0) * std::size_t(width) + std::size_t(x0), std::size_t(width),
+              value);
+    return;
+  }
   alignas(64) float lanes[kLanes];
   store16(lanes, value);
-  const int rows = height - y0 < kBlock ? height - y0 : kBlock;
-  const int columns = width - x0 < kBlock ? width - x0 : kBlock;
-  for (int r = 0; r < rows; ++r) {
-    float* row = image + std::size_t(y0 + r) * std::size_t(width) + std::size_t(x0);
-    if (columns == kBlock) {
-      for (int k = 0; k < kBlock; ++k) row[k] = lanes[kBlock * r + k];
-    } else {
-      for (int k = 0; k < columns; ++k) row[k] = lanes[kBlock * r + k];
+  for (int k = 0; k < kLanes; ++k) {
+    const int x = x0 + k % kBlock, y = y0 + k / kBlock;
+    if (x < width && y < height) {
+      image[std::size_t(y) * std::size_t(width) + std::size_t(x)] = lanes[k];
     }
   }
 }

@@ -12,6 +12,7 @@ constexpr unsigned kPlaneFeatures = kDepth | kCoord | kNormal;
 struct BlockState {
   F16 T, color[3];
   F16 weight, depth, coord[3], normal[3];
+  F16 median_t, median_x[3];
   I16 last, median;
   M16 alive;
 };
@@ -33,7 +34,8 @@ IGS_INLINE M16 inside_image(const TileContext& c, F16 px, F16 py) {
 template <unsigned F> IGS_INLINE void begin_block(BlockState& s, const TileContext& c, int x0, int y0) {
   s.T = all(1.0f);
   for (int i = 0; i < 3; ++i) s.color[i] = s.coord[i] = s.normal[i] = all(0.0f);
-  s.weight = s.depth = all(0.0f);
+  for (int i = 0; i < 3; ++i) s.median_x[i] = all(0.0f);
+  s.weight = s.depth = s.median_t = all(0.0f);
   s.last = s.median = all(0);
   s.alive = inside_image(c, pixel_x(x0), pixel_y(y0));
 }
@@ -79,23 +81,28 @@ IGS_INLINE void blend_entry(BlockState& s, Batch& b, int e, int position, F16 px
   const I16 pos = all(position);
   if (F & kCount) {
     alignas(64) float lanes[4];
-    const F16 t[4] = {zero_unless(m, s.T), all(0.0f), all(0.0f), all(0.0f)};
-    store_totals<4>(lanes, t);
+    const F16 t = zero_unless(m, s.T);
+    store_totals(lanes, t, t, t, t);
     b.counts[e].pixels += std::uint32_t(count_bits(blended));
     b.counts[e].transmittance += lanes[0];
   }
   if (F & kPlaneFeatures) s.weight = s.weight + w;
   const SplatPlane& g = b.planes[e];
-  if (F & kDepth) s.depth = fma(w, ray_distance(g, at), s.depth);
-  if (F & kCoord) {
-    for (int i = 0; i < 3; ++i) s.coord[i] = fma(w, plane_coordinate(g, i, at), s.coord[i]);
+  const M16 front = both(m, less(all(0.5f), s.T));
+  if (F & kDepth) {
+    const F16 t = ray_distance(g, at);
+    s.depth = fma(w, t, s.depth);
+    s.median_t = select(front, t, s.median_t);
+  }
+  for (int i = 0; i < ((F & kCoord) ? 3 : 0); ++i) {
+    const F16 x = plane_coordinate(g, i, at);
+    s.coord[i] = fma(w, x, s.coord[i]);
+    s.median_x[i] = select(front, x, s.median_x[i]);
   }
   if (F & kNormal) {
     for (int i = 0; i < 3; ++i) s.normal[i] = fma(w, all(g.normal[i]), s.normal[i]);
   }
-  if (F & (kDepth | kCoord)) {
-    s.median = select(both(m, less(all(0.5f), s.T)), pos, s.median);
-  }
+  if (F & (kDepth | kCoord)) s.median = select(front, pos, s.median);
   s.T = select(m, next, s.T);
   s.last = select(m, pos, s.last);
 }
@@ -113,35 +120,6 @@ IGS_INLINE void blend_batch(BlockState& state, Batch& b, int block, int position
   state = s;
 }
 
-// Median depth and coordinates of a block from the entries that hold them.
-template <unsigned F>
-IGS_INLINE void store_medians(const ForwardArgs& a, const TileSpot& spot, const BlockState& s,
-                              F16 length, int x0, int y0) {
-  const TileContext& c = a.tile;
-  alignas(64) int median[kLanes];
-  alignas(64) float t[kLanes], x[3][kLanes];
-  store16(median, s.median);
-  for (int k = 0; k < kLanes; ++k) {
-    t[k] = x[0][k] = x[1][k] = x[2][k] = 0.0f;
-    if (median[k] == 0) continue;
-    const std::uint32_t i = c.entries[spot.begin + std::uint32_t(median[k]) - 1].gaussian;
-    const SplatPlane& g = c.planes[i];
-    const float dx = c.splats[i].px - float(x0 + k % kBlock);
-    const float dy = c.splats[i].py - float(y0 + k / kBlock);
-    t[k] = g.tau + g.rho0 * dx + g.rho1 * dy;
-    for (int j = 0; j < 3; ++j) x[j][k] = g.t[j] + g.k[2 * j] * dx + g.k[2 * j + 1] * dy;
-  }
-  if (F & kDepth) {
-    store_block(a.out.median_depth, c.width, c.height, x0, y0, load16(t) / length);
-  }
-  if (F & kCoord) {
-    for (int j = 0; j < 3; ++j) {
-      store_block(a.out.median_coord + channel_offset(c, j), c.width, c.height, x0, y0,
-                  load16(x[j]));
-    }
-  }
-}
-
 template <unsigned F>
 IGS_INLINE void store_plane_outputs(const ForwardArgs& a, const TileSpot& spot,
                                     const BlockState& s, int block, int x0, int y0) {
@@ -149,15 +127,18 @@ IGS_INLINE void store_plane_outputs(const ForwardArgs& a, const TileSpot& spot,
   const F16 zero = all(0.0f), one = all(1.0f);
   const M16 some = less(zero, s.weight);
   const F16 inv_w = zero_unless(some, one / select(some, s.weight, one));
-  const F16 length = ray_length(c, pixel_x(x0), pixel_y(y0));
   const std::size_t at = spot.pixels + std::size_t(block) * kLanes;
   if (F & kDepth) {
-    store_block(a.out.depth, c.width, c.height, x0, y0, s.depth * inv_w / length);
+    const F16 inv_length = one / ray_length(c, pixel_x(x0), pixel_y(y0));
+    store_block(a.out.depth, c.width, c.height, x0, y0, s.depth * inv_w * inv_length);
+    store_block(a.out.median_depth, c.width, c.height, x0, y0, s.median_t * inv_length);
   }
   if (F & kCoord) {
     for (int j = 0; j < 3; ++j) {
       store_block(a.out.coord + channel_offset(c, j), c.width, c.height, x0, y0,
                   s.coord[j] * inv_w);
+      store_block(a.out.median_coord + channel_offset(c, j), c.width, c.height, x0, y0,
+                  s.median_x[j]);
     }
   }
   if (F & kNormal) {
@@ -170,10 +151,7 @@ IGS_INLINE void store_plane_outputs(const ForwardArgs& a, const TileSpot& spot,
                   s.normal[j] * inv);
     }
   }
-  if (F & (kDepth | kCoord)) {
-    store16(c.median + at, s.median);
-    store_medians<F>(a, spot, s, length, x0, y0);
-  }
+  if (F & (kDepth | kCoord)) store16(c.median + at, s.median);
 }
 
 template <unsigned F>

@@ -51,6 +51,7 @@ IGS_LIFT2(F16, scale_by_power, F16, F16)
 IGS_LIFT2(M16, less, F16, F16)
 IGS_LIFT2(M16, at_least, F16, F16)
 IGS_LIFT2(M16, less, I16, I16)
+IGS_LIFT2(M16, equal, I16, I16)
 IGS_LIFT2(M16, both, M16, M16)
 IGS_LIFT2(M16, without, M16, M16)
 IGS_LIFT3(F16, select, M16, F16, F16)
@@ -68,6 +69,23 @@ IGS_INLINE F16 load16(const float* p) {
   return r;
 }
 IGS_INLINE void store16(float* p, F16 a) { IGS_EACH native::store(p + k * IGS_WIDTH, a.p[k]); }
+// A 4x4 block of an image whose rows are `stride` apart.
+IGS_INLINE F16 load_4x4(const float* p, std::size_t stride) {
+  F16 r;
+#if IGS_WIDTH >= 4
+  IGS_EACH r.p[k] = native::load_rows(p + std::size_t(k * (IGS_WIDTH / 4)) * stride, stride);
+#else
+  IGS_EACH r.p[k] = native::load(p + std::size_t(k / 4) * stride + k % 4);
+#endif
+  return r;
+}
+IGS_INLINE void store_4x4(float* p, std::size_t stride, F16 a) {
+#if IGS_WIDTH >= 4
+  IGS_EACH native::store_rows(p + std::size_t(k * (IGS_WIDTH / 4)) * stride, stride, a.p[k]);
+#else
+  IGS_EACH native::store(p + std::size_t(k / 4) * stride + k % 4, a.p[k]);
+#endif
+}
 IGS_INLINE I16 load16(const int* p) {
   I16 r;
   IGS_EACH r.p[k] = native::load(p + k * IGS_WIDTH);
@@ -91,16 +109,14 @@ IGS_INLINE unsigned bits(M16 m) {
   return r;
 }
 
-// The sums over the sixteen pixels of each of `count` vectors (a multiple of 4).
-template <int kTotals> IGS_INLINE void store_totals(float* out, const F16* a) {
-  for (int i = 0; i < kTotals; i += 4) {
-    native::V s[4];
-    for (int j = 0; j < 4; ++j) {
-      s[j] = a[i + j].p[0];
-      for (int k = 1; k < IGS_PARTS; ++k) s[j] = native::add(s[j], a[i + j].p[k]);
-    }
-    native::store_totals(out + i, s[0], s[1], s[2], s[3]);
-  }
+IGS_INLINE native::V fold_parts(F16 a) {
+  native::V s = a.p[0];
+  for (int k = 1; k < IGS_PARTS; ++k) s = native::add(s, a.p[k]);
+  return s;
+}
+// The sums over the sixteen pixels of each of four vectors.
+IGS_INLINE void store_totals(float* out, F16 a, F16 b, F16 c, F16 d) {
+  native::store_totals(out, fold_parts(a), fold_parts(b), fold_parts(c), fold_parts(d));
 }
 
 // 2^-s for s >= 0, relative error below 2e-7; s beyond 125 counts as 125.

@@ -15,6 +15,14 @@ struct M {
 
 IGS_INLINE V load(const float* p) { return {_mm256_loadu_ps(p)}; }
 IGS_INLINE void store(float* p, V a) { _mm256_storeu_ps(p, a.v); }
+IGS_INLINE V load_rows(const float* p, std::size_t stride) {
+  return {_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + stride),
+                               1)};
+}
+IGS_INLINE void store_rows(float* p, std::size_t stride, V a) {
+  _mm_storeu_ps(p, _mm256_castps256_ps128(a.v));
+  _mm_storeu_ps(p + stride, _mm256_extractf128_ps(a.v, 1));
+}
 IGS_INLINE V set1(float x) { return {_mm256_set1_ps(x)}; }
 IGS_INLINE V add(V a, V b) { return {_mm256_add_ps(a.v, b.v)}; }
 IGS_INLINE V sub(V a, V b) { return {_mm256_sub_ps(a.v, b.v)}; }
@@ -42,6 +50,7 @@ IGS_INLINE I select(M m, I a, I b) {
   return {_mm256_blendv_epi8(b.v, a.v, _mm256_castps_si256(m.v))};
 }
 IGS_INLINE M less(I a, I b) { return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(b.v, a.v))}; }
+IGS_INLINE M equal(I a, I b) { return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.v, b.v))}; }
 
 IGS_INLINE V round_nearest(V a) {
   return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};

@@ -15,6 +15,19 @@ struct M {
 
 IGS_INLINE V load(const float* p) { return {_mm512_loadu_ps(p)}; }
 IGS_INLINE void store(float* p, V a) { _mm512_storeu_ps(p, a.v); }
+// Rows of four floats, `stride` apart.
+IGS_INLINE V load_rows(const float* p, std::size_t stride) {
+  __m512 r = _mm512_castps128_ps512(_mm_loadu_ps(p));
+  r = _mm512_insertf32x4(r, _mm_loadu_ps(p + stride), 1);
+  r = _mm512_insertf32x4(r, _mm_loadu_ps(p + 2 * stride), 2);
+  return {_mm512_insertf32x4(r, _mm_loadu_ps(p + 3 * stride), 3)};
+}
+IGS_INLINE void store_rows(float* p, std::size_t stride, V a) {
+  _mm_storeu_ps(p, _mm512_castps512_ps128(a.v));
+  _mm_storeu_ps(p + stride, _mm512_extractf32x4_ps(a.v, 1));
+  _mm_storeu_ps(p + 2 * stride, _mm512_extractf32x4_ps(a.v, 2));
+  _mm_storeu_ps(p + 3 * stride, _mm512_extractf32x4_ps(a.v, 3));
+}
 IGS_INLINE V set1(float x) { return {_mm512_set1_ps(x)}; }
 IGS_INLINE V add(V a, V b) { return {_mm512_add_ps(a.v, b.v)}; }
 IGS_INLINE V sub(V a, V b) { return {_mm512_sub_ps(a.v, b.v)}; }
@@ -38,6 +51,7 @@ IGS_INLINE void store(int* p, I a) { _mm512_storeu_si512(p, a.v); }
 IGS_INLINE I set1(int x) { return {_mm512_set1_epi32(x)}; }
 IGS_INLINE I select(M m, I a, I b) { return {_mm512_mask_blend_epi32(m.v, b.v, a.v)}; }
 IGS_INLINE M less(I a, I b) { return {_mm512_cmplt_epi32_mask(a.v, b.v)}; }
+IGS_INLINE M equal(I a, I b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
 
 IGS_INLINE V round_nearest(V a) { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT)}; }
 // a * 2^n for whole n.

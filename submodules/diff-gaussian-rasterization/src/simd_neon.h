@@ -15,6 +15,8 @@ struct M {
 
 IGS_INLINE V load(const float* p) { return {vld1q_f32(p)}; }
 IGS_INLINE void store(float* p, V a) { vst1q_f32(p, a.v); }
+IGS_INLINE V load_rows(const float* p, std::size_t) { return load(p); }
+IGS_INLINE void store_rows(float* p, std::size_t, V a) { store(p, a); }
 IGS_INLINE V set1(float x) { return {vdupq_n_f32(x)}; }
 IGS_INLINE V add(V a, V b) { return {vaddq_f32(a.v, b.v)}; }
 IGS_INLINE V sub(V a, V b) { return {vsubq_f32(a.v, b.v)}; }
@@ -44,6 +46,7 @@ IGS_INLINE void store(int* p, I a) { vst1q_s32(p, a.v); }
 IGS_INLINE I set1(int x) { return {vdupq_n_s32(x)}; }
 IGS_INLINE I select(M m, I a, I b) { return {vbslq_s32(m.v, a.v, b.v)}; }
 IGS_INLINE M less(I a, I b) { return {vcltq_s32(a.v, b.v)}; }
+IGS_INLINE M equal(I a, I b) { return {vceqq_s32(a.v, b.v)}; }
 
 IGS_INLINE V round_nearest(V a) { return {vrndnq_f32(a.v)}; }
 IGS_INLINE V scale_by_power(V a, V n) {

@@ -38,6 +38,7 @@ IGS_INLINE void store(int* p, I a) { *p = a.v; }
 IGS_INLINE I set1(int x) { return {x}; }
 IGS_INLINE I select(M m, I a, I b) { return m.v ? a : b; }
 IGS_INLINE M less(I a, I b) { return {a.v < b.v}; }
+IGS_INLINE M equal(I a, I b) { return {a.v == b.v}; }
 
 IGS_INLINE V round_nearest(V a) { return {std::nearbyintf(a.v)}; }
 IGS_INLINE V scale_by_power(V a, V n) {

@@ -15,6 +15,8 @@ struct M {
 
 IGS_INLINE V load(const float* p) { return {_mm_loadu_ps(p)}; }
 IGS_INLINE void store(float* p, V a) { _mm_storeu_ps(p, a.v); }
+IGS_INLINE V load_rows(const float* p, std::size_t) { return load(p); }
+IGS_INLINE void store_rows(float* p, std::size_t, V a) { store(p, a); }
 IGS_INLINE V set1(float x) { return {_mm_set1_ps(x)}; }
 IGS_INLINE V add(V a, V b) { return {_mm_add_ps(a.v, b.v)}; }
 IGS_INLINE V sub(V a, V b) { return {_mm_sub_ps(a.v, b.v)}; }
@@ -43,6 +45,7 @@ IGS_INLINE I select(M m, I a, I b) {
   return {_mm_or_si128(_mm_and_si128(k, a.v), _mm_andnot_si128(k, b.v))};
 }
 IGS_INLINE M less(I a, I b) { return {_mm_castsi128_ps(_mm_cmplt_epi32(a.v, b.v))}; }
+IGS_INLINE M equal(I a, I b) { return {_mm_castsi128_ps(_mm_cmpeq_epi32(a.v, b.v))}; }
 
 IGS_INLINE V round_nearest(V a) { return {_mm_cvtepi32_ps(_mm_cvtps_epi32(a.v))}; }
 IGS_INLINE V scale_by_power(V a, V n) {
