@@ -112,10 +112,18 @@ def run_twin(scene: Scene, settings, plain: bool = False) -> dict[str, Tensor]:
 def stable_pixels(scene: Scene, settings, plain: bool = False) -> Tensor:
     """(H, W) bool: no alpha near 1/255, no transmittance near 1e-4 or 0.5."""
     double = {name: value.double() for name, value in scene.items()}
-    names = ("means3D", "means2D", "opacities", "shs", "colors_precomp")
-    names += ("scales", "rotations", "cov3D_precomp")
     view = inputs.read_view(settings, plain, double["means3D"])
-    gaussians = inputs.read_gaussians(*(double.get(n) for n in names), view.sh_degree)  # pyright: ignore[reportArgumentType]
+    gaussians = inputs.read_gaussians(
+        double["means3D"],
+        double["means2D"],
+        double["opacities"],
+        double.get("shs"),
+        double.get("colors_precomp"),
+        double.get("scales"),
+        double.get("rotations"),
+        double.get("cov3D_precomp"),
+        view.sh_degree,
+    )
     order = api._order(api.footprint(gaussians, view))
     splats = api._splats(gaussians.select(order), view, plain)
     ys, xs = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from diff_gaussian_rasterization.reference import blend as blending
 from diff_gaussian_rasterization.reference.inputs import (
     Gaussians,
@@ -22,7 +24,6 @@ from diff_gaussian_rasterization.reference.project import (
     project,
 )
 from diff_gaussian_rasterization.reference.shade import colours
-from torch import Tensor
 
 CHANNELS = (3, 3, 3, 1, 1, 1, 3)  # colour, coord, mcoord, depth, mdepth, alpha, normal
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diff_gaussian_rasterization.reference.inputs import View, as_float32
-from diff_gaussian_rasterization.reference.plane import Planes
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from diff_gaussian_rasterization.reference.inputs import View, as_float32
+from diff_gaussian_rasterization.reference.plane import Planes
 
 MAX_ALPHA = as_float32(0.99)
 MIN_ALPHA = (torch.tensor(1.0) / torch.tensor(255.0)).item()

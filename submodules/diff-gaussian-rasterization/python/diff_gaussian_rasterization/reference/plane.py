@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+
 from diff_gaussian_rasterization.reference.inputs import Gaussians, View
 from diff_gaussian_rasterization.reference.project import (
     CameraPoint,
     rotation_matrix,
     symmetric,
 )
-from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diff_gaussian_rasterization.reference.inputs import Gaussians, View, as_float32
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from diff_gaussian_rasterization.reference.inputs import Gaussians, View, as_float32
 
 TILE = 16
 NEAR = as_float32(0.2)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from diff_gaussian_rasterization.reference.inputs import Gaussians, View
 from torch import Tensor
+
+from diff_gaussian_rasterization.reference.inputs import Gaussians, View
 
 C0 = 0.28209479177387814
 C1 = 0.4886025119029199
