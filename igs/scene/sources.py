@@ -9,6 +9,7 @@ from itertools import islice
 from igs.scene.camera import Camera
 from igs.scene.errors import SceneError
 from igs.scene.frame import FrameSource, MultiViewFrame
+from igs.scene.prefetch import prefetched
 from igs.scene.rig import resolve_views
 
 
@@ -97,12 +98,16 @@ class LoopedSource:
         source: a finite source of two frames at least.
         num_frames: frames to yield; None is endless.
         block: frames held at once on the way back. Smaller saves memory and decodes more often.
+        prefetch: frames made ahead in one background thread. Better here than in the source, which
+            would start a new thread at every turn and block, each with a heap of its own.
 
     Raises:
         SceneError: an endless or too short source, or a block below 1.
     """
 
-    def __init__(self, source: FrameSource, num_frames: int | None, block: int = 8) -> None:
+    def __init__(
+        self, source: FrameSource, num_frames: int | None, block: int = 4, prefetch: int = 0
+    ) -> None:
         if source.num_frames is None or source.num_frames < 2:
             raise SceneError("loop: the source must be finite and have at least two frames")
         if block < 1 or (num_frames is not None and num_frames < 1):
@@ -111,6 +116,7 @@ class LoopedSource:
         self._length = source.num_frames
         self._num_frames = num_frames
         self._block = block
+        self._prefetch = prefetch
 
     @property
     def cameras(self) -> Mapping[str, Camera]:
@@ -134,7 +140,7 @@ class LoopedSource:
             SceneError: `start` is negative or beyond the end.
         """
         _check_start(start, self._num_frames)
-        return self._frames(start)
+        return prefetched(lambda: self._frames(start), self._prefetch)
 
     def _frames(self, start: int) -> Iterator[MultiViewFrame]:
         count = None if self._num_frames is None else self._num_frames - start

@@ -82,6 +82,16 @@ def test_loop_plays_forth_and_back(rig, block, length):
         assert _contents(frames) == wanted[start:]
 
 
+def test_loop_prefetches_in_one_thread(rig):
+    looped = LoopedSource(CountingSource(rig, 5), 30, prefetch=2)
+    threads = set()
+    for _ in looped.frames():
+        threads |= {t for t in threading.enumerate() if t.name == "igs-prefetch"}
+    assert len(threads) == 1
+    plain = LoopedSource(CountingSource(rig, 5), 30)
+    assert _contents(looped.frames()) == _contents(plain.frames())
+
+
 def test_loop_refuses_what_it_cannot_turn_around(rig):
     with pytest.raises(SceneError, match="finite"):
         LoopedSource(CountingSource(rig, None), 10)
