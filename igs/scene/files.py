@@ -37,8 +37,18 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
     Missing parent folders are made. On failure the temporary file is removed and the old
     content of `path`, if any, is untouched.
+
+    Raises:
+        OSError: the disk is full or the folder not writable; the error names `path`.
     """
     target = Path(path)
+    try:
+        _replace(target, data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(target)) from error
+
+
+def _replace(target: Path, data: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:

@@ -88,33 +88,33 @@ def limit(source: FrameSource, num_frames: int | None) -> FrameSource:
 
 
 class LoopedSource:
-    """A finite source played forth and back until a number of frames is reached.
+    """A finite source played forth and back several times.
 
     Frames 0, 1, .. n-1, n-2, .. 1, 0, 1, ..: motion stays continuous, so a short capture can stand
-    for a long one. On the way back frames are read in blocks, so that memory does not depend on
-    the length of the source or of the loop.
+    for a long one. `times` times n frames are played, 300 of 60 for 5. On the way back frames are
+    read in blocks, so that memory does not depend on the length of the source or of the loop.
 
     Args:
         source: a finite source of two frames at least.
-        num_frames: frames to yield; None is endless.
+        times: how often; None is endless.
         block: frames held at once on the way back. Smaller saves memory and decodes more often.
         prefetch: frames made ahead in one background thread. Better here than in the source, which
             would start a new thread at every turn and block, each with a heap of its own.
 
     Raises:
-        SceneError: an endless or too short source, or a block below 1.
+        SceneError: an endless or too short source, or `times` or a block below 1.
     """
 
     def __init__(
-        self, source: FrameSource, num_frames: int | None, block: int = 4, prefetch: int = 0
+        self, source: FrameSource, times: int | None, block: int = 4, prefetch: int = 0
     ) -> None:
         if source.num_frames is None or source.num_frames < 2:
             raise SceneError("loop: the source must be finite and have at least two frames")
-        if block < 1 or (num_frames is not None and num_frames < 1):
-            raise SceneError(f"loop: block {block} and frames {num_frames} must be at least 1")
+        if block < 1 or (times is not None and times < 1):
+            raise SceneError(f"loop: times {times} and block {block} must be at least 1")
         self._source = source
         self._length = source.num_frames
-        self._num_frames = num_frames
+        self._num_frames = None if times is None else times * source.num_frames
         self._block = block
         self._prefetch = prefetch
 

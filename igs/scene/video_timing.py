@@ -113,7 +113,7 @@ def read_timing(path: str | os.PathLike[str], limit: int | None = None) -> Video
         rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
         fps = _frame_rate(stamps[: 8 * _REORDER] * unit, [float(rate) for rate in rates if rate])
         if not fps > 0:
-            raise SceneError(f"{path}: its frame rate is not known; give fps")
+            raise SceneError(f"{path}: its frame rate is not known")
     return VideoTiming(Path(path), stamps, unit, fps, complete, by_order)
 
 

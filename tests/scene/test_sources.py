@@ -72,7 +72,7 @@ def test_limit(rig):
 @pytest.mark.parametrize("block", [1, 2, 3, 8])
 @pytest.mark.parametrize("length", [2, 3, 5, 9])
 def test_loop_plays_forth_and_back(rig, block, length):
-    looped = LoopedSource(CountingSource(rig, length), 40, block)
+    looped = limit(LoopedSource(CountingSource(rig, length), None, block), 40)
     period = list(range(length)) + list(range(length - 2, 0, -1))
     wanted = [period[i % len(period)] for i in range(40)]
     for start in (0, 1, length - 1, length, 2 * length - 3, 39, 40):
@@ -83,12 +83,14 @@ def test_loop_plays_forth_and_back(rig, block, length):
 
 
 def test_loop_prefetches_in_one_thread(rig):
-    looped = LoopedSource(CountingSource(rig, 5), 30, prefetch=2)
+    looped = LoopedSource(CountingSource(rig, 5), 6, prefetch=2)
+    assert looped.num_frames == 30
     threads = set()
     for _ in looped.frames():
         threads |= {t for t in threading.enumerate() if t.name == "igs-prefetch"}
     assert len(threads) == 1
-    plain = LoopedSource(CountingSource(rig, 5), 30)
+    plain = LoopedSource(CountingSource(rig, 5), 6)
+    assert len(_contents(plain.frames())) == 30
     assert _contents(looped.frames()) == _contents(plain.frames())
 
 
@@ -97,6 +99,8 @@ def test_loop_refuses_what_it_cannot_turn_around(rig):
         LoopedSource(CountingSource(rig, None), 10)
     with pytest.raises(SceneError, match="two frames"):
         LoopedSource(CountingSource(rig, 1), 10)
+    with pytest.raises(SceneError, match="times 0"):
+        LoopedSource(CountingSource(rig, 5), 0)
 
 
 def test_prefetch_stays_within_its_depth():
