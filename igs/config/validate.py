@@ -18,6 +18,8 @@ def check_stream(config: StreamConfig) -> None:
     _one_of("motion.mode", config.motion.mode, ("none", "agm"))
     _one_of("refine.mode", config.refine.mode, (*REFINE_ITERATIONS, "off"))
     _at_least("schedule.interval", config.schedule.interval, 1)
+    if config.motion.anchors is not None:
+        _at_least("motion.anchors", config.motion.anchors, 1)
     _at_least("refine.densify.interval", config.refine.densify.interval, 1)
     if config.refine.iterations is not None:
         _at_least("refine.iterations", config.refine.iterations, 1)
@@ -59,6 +61,9 @@ def check_run(config: RunConfig) -> None:
         raise ConfigError("data.scene: data.kind=layout needs the scene's folder in data.root")
     if config.frame0.mode == "load" and not config.frame0.ply and config.data.kind != "layout":
         raise ConfigError("frame0.ply: frame0.mode=load needs the path of a PLY file")
+    depths = config.frame0.init.depth_range
+    if depths is not None and (len(depths) != 2 or not 0 < depths[0] < depths[1]):
+        raise ConfigError(f"frame0.init.depth_range: needs 0 < near < far, got {depths}")
     if config.frame0.init.mode == "points" and not config.frame0.init.files:
         raise ConfigError("frame0.init.files: frame0.init.mode=points needs at least one file")
 

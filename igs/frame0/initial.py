@@ -70,9 +70,7 @@ def initial_points(
         ValueError: unreadable files, or no point found.
     """
     rng = np.random.default_rng(seed)
-    depth_range = rig_depth_range(cameras)
-    if config.depth_range is not None:
-        depth_range = (config.depth_range[0], config.depth_range[1])
+    depth_range = _depth_range(config, cameras)
     if config.mode == "sweep":
         cloud = plane_sweep(cameras, images, depth_range)
     elif config.mode == "points":
@@ -85,6 +83,15 @@ def initial_points(
         count = config.background_points
         cloud = _joined([cloud, _random_points(cameras, images, far, count, rng)])
     return cloud
+
+
+def _depth_range(config: InitConfig, cameras: Sequence[Camera]) -> tuple[float, float]:
+    if config.depth_range is not None:
+        return config.depth_range[0], config.depth_range[1]
+    try:
+        return rig_depth_range(cameras)
+    except ValueError as error:
+        raise ValueError(f"frame0.init.depth_range: give near and far, since {error}") from error
 
 
 def _joined(clouds: Sequence[PointCloud]) -> PointCloud:

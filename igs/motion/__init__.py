@@ -1,6 +1,6 @@
 """AGM-Net: from two time steps of a few views to the motion of every Gaussian."""
 
-from igs.motion.config import AGMConfig, MotionConfig
+from igs.motion.config import AGMConfig
 from igs.motion.features import resize_images
 from igs.motion.key_state import KeyState
 from igs.motion.motion import Motion, warp
@@ -12,7 +12,6 @@ __all__ = [
     "AGMNet",
     "KeyState",
     "Motion",
-    "MotionConfig",
     "load_agm",
     "resize_images",
     "save_agm",

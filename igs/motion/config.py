@@ -1,4 +1,4 @@
-"""Settings of the motion network: what its weights fix, and what a run may choose."""
+"""Settings of the motion network that its weights fix; those of a run are in `config.schema`."""
 
 from __future__ import annotations
 
@@ -109,32 +109,3 @@ class AGMConfig:
             return cls(**{**values, "flow": GMFlowConfig(**values["flow"])})
         except (TypeError, KeyError) as error:
             raise ValueError(f"not a network config: {error}") from error
-
-
-@dataclass
-class MotionConfig:
-    """How a run predicts motion.
-
-    Attributes:
-        mode: `agm` moves the key frame's Gaussians by AGM-Net, `none` holds them still.
-        weights: AGM-Net weights; ours (`.safetensors`) or the released `pytorch_model.bin`.
-        flow_weights: GMFlow weights, where the file above has none (the released one).
-        anchors: anchors M instead of the number the weights were trained with.
-        seed: draw the first anchor at random with this seed; None starts at the anchor nearest
-            the centroid.
-        antialias: low-pass images when they are made smaller for the network. The released
-            weights were trained without.
-    """
-
-    mode: str = "none"
-    weights: str | None = None
-    flow_weights: str | None = None
-    anchors: int | None = None
-    seed: int | None = None
-    antialias: bool = True
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("agm", "none"):
-            raise ValueError(f"motion.mode must be agm or none, got {self.mode!r}")
-        if self.anchors is not None and self.anchors < 1:
-            raise ValueError(f"motion.anchors must be at least 1, got {self.anchors}")

@@ -36,7 +36,7 @@ def free_view_path(config: FreeViewConfig, inputs: RunInputs, roles: ViewRoles) 
     if config.size is not None:
         cameras = [c.resized(config.size[0], config.size[1]) for c in cameras]
     views = config.views or source.num_frames or _LEGACY_VIEWS
-    focus = focus_point(cameras) if inputs.box is None else np.asarray(inputs.box.center)
+    focus = _focus(cameras, inputs)
     if config.path == "orbit":
         return orbit_path(cameras[0], focus, views)
     if config.path == "tour":
@@ -46,3 +46,12 @@ def free_view_path(config: FreeViewConfig, inputs: RunInputs, roles: ViewRoles) 
     if config.path == "legacy_spiral":
         return spiral_path(cameras, config.views or _LEGACY_VIEWS, legacy=True)
     return spiral_path(cameras, views, focus=focus, turns=config.turns, scale=config.scale)
+
+
+def _focus(cameras: list[Camera], inputs: RunInputs) -> np.ndarray:
+    if inputs.box is not None:
+        return np.asarray(inputs.box.center)
+    try:
+        return focus_point(cameras)
+    except ValueError as error:
+        raise ValueError(f"free_view: give box.bounds to look at, since {error}") from error

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from igs.motion import AGMConfig, MotionConfig, resize_images
+from igs.motion import AGMConfig, resize_images
 
 
 def test_defaults_are_the_published_sizes():
@@ -44,16 +43,6 @@ def test_bad_json_is_refused(text):
 def test_bad_values_are_named(name, value):
     with pytest.raises(ValueError, match=name):
         AGMConfig(**{name: value})
-
-
-def test_run_settings_work_as_a_typed_section():
-    section = OmegaConf.merge(OmegaConf.structured(MotionConfig), {"mode": "agm", "seed": 3})
-    settings = OmegaConf.to_object(section)
-    assert settings == MotionConfig(mode="agm", seed=3)
-    with pytest.raises(ValueError, match=r"motion\.mode"):
-        MotionConfig(mode="flow")
-    with pytest.raises(ValueError, match=r"motion\.anchors"):
-        MotionConfig(anchors=0)
 
 
 def test_resize_is_bilinear_with_or_without_a_filter():
