@@ -1,6 +1,5 @@
 """The Gaussians themselves, their files and how their number changes."""
 
-from igs.gaussians.atomic import atomic_path
 from igs.gaussians.density import (
     DensityPlan,
     DensityResult,
@@ -26,7 +25,6 @@ __all__ = [
     "Gaussians",
     "PointCloud",
     "apply_filter_3d",
-    "atomic_path",
     "compute_filter_3d",
     "densified",
     "densify",

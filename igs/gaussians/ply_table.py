@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from igs.gaussians.atomic import atomic_path
+from igs.scene.files import atomic_path
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",

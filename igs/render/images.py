@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from igs.gaussians import atomic_path
+from igs.scene.files import atomic_path
 
 
 def to_uint8(image: torch.Tensor) -> np.ndarray:

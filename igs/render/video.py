@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from av.video.stream import VideoStream
 
-from igs.gaussians import atomic_path
 from igs.render.images import load_image, to_uint8
+from igs.scene.files import atomic_path
 
 _ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf")
 _BT709 = 1  # the number of ITU-R BT.709 in the stream's colour tags

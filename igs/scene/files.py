@@ -1,10 +1,11 @@
-"""Small file routines that all readers and writers of this room share."""
+"""Files that are either whole or not there, and JSON with errors that name the file."""
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,41 +33,35 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, then rename.
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write to a temporary name in the same folder, renamed to `path` when the block ends well.
 
-    Missing parent folders are made. On failure the temporary file is removed and the old
-    content of `path`, if any, is untouched.
+    Missing parent folders are made. If the block fails, the temporary file is removed and what
+    stood at `path` before stays as it was.
 
     Raises:
-        OSError: the disk is full or the folder not writable; the error names `path`.
+        OSError: a full disk or a folder that may not be written, with `path` in the message.
     """
-    target = Path(path)
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        _replace(target, data)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(target)) from error
-
-
-def _replace(target: Path, data: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):  # the error that brought us here says more than a failed clean-up
+            temporary.unlink(missing_ok=True)
+        # A failed write knows no file name; an error from elsewhere keeps its own.
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):
+            raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
 
 
-def _umask() -> int:
-    # The process's mask can only be read by setting it; mkstemp's own mode (0600) would lock
-    # other users out of results.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole or not at all; see `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

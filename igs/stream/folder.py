@@ -17,8 +17,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from igs.gaussians import atomic_path
 from igs.motion import Motion
+from igs.scene.files import atomic_path, write_json
 
 
 class RunFolder:
@@ -88,24 +88,15 @@ class RunFolder:
                 raise ValueError(f"{path}: not a frame record ({error})") from error
 
 
-def write_text(path: Path, text: str) -> int:
-    """Write a text file whole or not at all; returns its bytes.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
-    return path.stat().st_size
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> int:
-    """Write JSON, indented by 4, whole or not at all; returns its bytes.
+def write_results(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON, indented by 4, whole or not at all.
 
     Numbers that are not finite, for which JSON has no word, become null.
+
+    Raises:
+        OSError: it cannot be written; names the file.
     """
-    return write_text(path, json.dumps(_finite(value), indent=4, allow_nan=False))
+    write_json(path, _finite(value))
 
 
 def _finite(value: Any) -> Any:
@@ -127,7 +118,6 @@ def write_motion(path: Path, motion: Motion, key_index: int) -> int:
         "translation": motion.translation,
         "rotation": motion.rotation,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         try:
             save_file(

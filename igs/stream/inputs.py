@@ -58,9 +58,10 @@ def open_inputs(config: RunConfig) -> RunInputs:
     root = Path(data.root)
     if not root.is_dir():
         raise FileNotFoundError(f"data.root {root}: no such folder")
-    source, held_out = _open_source(config, root)
+    # A looped source prefetches by itself, so that the inner one need not start thread on thread.
+    source, held_out = _open_source(config, root, data.prefetch if data.loops == 1 else 0)
     if data.loops > 1:
-        source = LoopedSource(source, data.loops)
+        source = LoopedSource(source, data.loops, prefetch=data.prefetch)
     if data.pairs is not None:
         _check_pairs(config, root / data.pairs, source)
     return RunInputs(source, held_out, _open_box(config, root), root, _frame0_ply(config, root))
@@ -80,7 +81,9 @@ def open_network(settings: MotionSettings) -> AGMNet | None:
     return load_agm(weights_path(settings.weights), None if flow is None else weights_path(flow))
 
 
-def _open_source(config: RunConfig, root: Path) -> tuple[FrameSource, tuple[str, ...]]:
+def _open_source(
+    config: RunConfig, root: Path, prefetch: int
+) -> tuple[FrameSource, tuple[str, ...]]:
     """The frames of all cameras that are not excluded, and the camera file's held-out ones."""
     data = config.data
     if data.kind == "layout" and data.cameras is None:
@@ -91,7 +94,7 @@ def _open_source(config: RunConfig, root: Path) -> tuple[FrameSource, tuple[str,
     only = [name for name in rig.cameras if name not in excluded] if excluded else None
     held_out = tuple(name for name in rig.held_out if name not in excluded)
     if data.kind == "layout":
-        return _image_source(config, root, rig, only), held_out
+        return _image_source(config, root, rig, only, prefetch), held_out
     source = VideoFolderSource(
         root / data.videos,
         rig,
@@ -99,14 +102,14 @@ def _open_source(config: RunConfig, root: Path) -> tuple[FrameSource, tuple[str,
         size=None if data.size is None else (data.size[0], data.size[1]),
         num_frames=data.num_frames,
         on_missing="drop" if data.on_missing == "drop" else "error",
-        prefetch=data.prefetch,
+        prefetch=prefetch,
         threads=data.decode_threads,
     )
     return source, held_out
 
 
 def _image_source(
-    config: RunConfig, root: Path, rig: Rig, only: list[str] | None
+    config: RunConfig, root: Path, rig: Rig, only: list[str] | None, prefetch: int
 ) -> ImageFolderSource:
     data, inputs = config.data, config.views.inputs
     uses_network = config.motion.mode == "agm"
@@ -120,7 +123,7 @@ def _image_source(
         network_views=resolve_views(inputs, rig.cameras) if inputs else None,
         num_frames=data.num_frames,
         fps=data.fps,
-        prefetch=data.prefetch,
+        prefetch=prefetch,
         threads=data.decode_threads,
     )
 

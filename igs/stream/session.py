@@ -16,10 +16,11 @@ from igs.frame0 import make_frame0
 from igs.gaussians import Gaussians, read_ply, write_ply
 from igs.metrics import StageTimer, peak_memory_mb
 from igs.render import render
+from igs.scene.files import write_text
 from igs.stream import results
 from igs.stream.engine import MultiViewEngine
 from igs.stream.evaluate import HeldOutEvaluator, stability_db
-from igs.stream.folder import RunFolder, write_json, write_text
+from igs.stream.folder import RunFolder, write_results
 from igs.stream.free_view import free_view_path
 from igs.stream.inputs import open_inputs, open_network
 from igs.stream.recorder import FrameRecorder
@@ -103,7 +104,7 @@ class StreamSession:
             self._warm_up(engine.resume(self.folder.state), engine)
         self._stream(engine)
         result = self._results(gaussians, frame0_seconds)
-        write_json(self.folder.results, result)
+        write_results(self.folder.results, result)
         if self.config.write.videos:
             self._report("videos", 0, None)
             write_videos(self.folder, self.inputs.source.fps)
@@ -157,7 +158,7 @@ class StreamSession:
                 engine.save(self.folder.state)
             now = time.perf_counter()
             record["wall_seconds"], started = now - started, now
-            write_json(self.folder.record(frame.index), record)
+            write_results(self.folder.record(frame.index), record)
             shown = results.mean_over_views(record["psnr"])
             note = "" if shown is None else f"{shown:.2f} dB"
             self._report("stream", frame.index + 1, total, note)

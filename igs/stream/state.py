@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from igs.config.schema import StreamConfig
-from igs.gaussians import Gaussians, atomic_path
+from igs.gaussians import Gaussians
+from igs.scene.files import atomic_path
 
 FORMAT = "igs-engine-state-1"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,23 +16,13 @@ from igs.scene.files import write_json, write_text
 def test_a_full_disk_leaves_the_old_file_and_is_named(tmp_path, monkeypatch):
     path = tmp_path / "new" / "results.json"
     write_json(path, {"a": 1})
-    real = os.fdopen
 
-    class _Full:
-        def __init__(self, handle: int, mode: str) -> None:
-            self._file = real(handle, mode)
+    def full(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:3])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        def __enter__(self) -> _Full:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self._file.close()
-
-        def write(self, data: bytes) -> int:
-            self._file.write(data[:3])
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fdopen", _Full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match=r"No space left on device.*results\.json") as caught:
         write_json(path, {"a": 2})
     assert caught.value.errno == errno.ENOSPC
