@@ -5,9 +5,10 @@
 #   make help           everything else
 #
 # Variables: PYTHON (interpreter for .venv), CXX (compiler), CONFIG (of `make demo`),
-# PYTEST_ARGS, IGS_SHARED (folder that holds parity/ and data/), and all of pip's own PIP_*.
+# PYTEST_WORKERS, PYTEST_ARGS, IGS_SHARED (folder that holds parity/ and data/), and all of pip's own PIP_*.
 
 CONFIG ?= configs/demo.yaml
+PYTEST_WORKERS ?= 2
 SUBMODULES := diff-gaussian-rasterization simple-knn fused-ssim gmflow
 
 VENV := .venv
@@ -17,6 +18,8 @@ else
 PY := $(VENV)/bin/python
 endif
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
+# One thread a worker: threads of several workers on the same cores only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 # The stamps live in the environment they describe: without it they are gone too.
 STAMPS := $(VENV)/.stamps
 WHEELS := $(VENV)/.wheels
@@ -60,10 +63,10 @@ types: setup-dev
 	$(PY) -m pyright
 
 pytest: setup-dev
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-parity: setup-dev
-	$(PY) -m pytest -m parity $(PYTEST_ARGS)
+	$(PYTEST) -m parity $(PYTEST_ARGS)
 
 setup: $(STAMPS)/igs
 

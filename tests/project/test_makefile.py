@@ -77,10 +77,10 @@ def fake_python(tools: Path, version: str, has_venv: bool = True) -> Path:
 def test_demo_and_test_say_what_they_run():
     assert "infer_batch.py --config configs/demo.yaml" in make("-n", "demo")
     planned = make("-n", "test")
-    steps = ["ruff check .", "ruff format --check .", "-m pyright", "-m pytest"]
+    steps = ["ruff check .", "ruff format --check .", "-m pyright", "-m pytest -n 2"]
     places = [planned.index(step) for step in steps]
     assert places == sorted(places)
-    assert "-m pytest -m parity" in make("-n", "test-parity")
+    assert "--dist loadfile -m parity" in make("-n", "test-parity")
     assert "make test-parity" in make("help")
 
 
