@@ -6,11 +6,13 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
 
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "composite.h"
 #include "engine.h"
@@ -148,6 +150,20 @@ Report backward(const igs::State& state, int sh_stride, In means, In opacities, 
   return std::make_tuple(std::string(report.name), report.gaussian);
 }
 
+// An uninitialised float32 tensor in cached memory: fresh pages for every image and gradient would
+// cost as much as filling them. The memory goes back to the cache with the tensor.
+nb::ndarray<nb::pytorch, float, nb::device::cpu> empty(const std::vector<std::size_t>& shape) {
+  std::size_t count = 1;
+  for (std::size_t n : shape) count *= n;
+  auto buffer = std::make_unique<igs::Buffer<float>>(count);
+  float* data = buffer->data();
+  nb::capsule owner(buffer.get(), [](void* p) noexcept {
+    delete static_cast<igs::Buffer<float>*>(p);
+  });
+  buffer.release();
+  return {data, shape.size(), shape.data(), owner};
+}
+
 }  // namespace
 
 NB_MODULE(_core, m) {
@@ -173,6 +189,7 @@ NB_MODULE(_core, m) {
         N("d_quats"), N("d_cov3d"), N("d_sh"), N("d_colors"), nb::arg("limit"),
         nb::arg("absolute"));
 #undef N
+  m.def("empty", &empty, nb::arg("shape"));
   m.def("set_num_threads", &igs::set_num_threads, nb::arg("count"));
   m.def("num_threads", &igs::num_threads);
   m.def("simd_name", [] { return std::string(igs::composite_kernels().name); });

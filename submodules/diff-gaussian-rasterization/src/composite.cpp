@@ -17,6 +17,14 @@
 #define IGS_INLINE static inline __attribute__((always_inline))
 #endif
 
+#if defined(__GNUC__) || defined(__clang__)
+#define IGS_PREFETCH(p) __builtin_prefetch(p)
+#elif defined(_M_X64)
+#define IGS_PREFETCH(p) _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0)
+#else
+#define IGS_PREFETCH(p) static_cast<void>(p)
+#endif
+
 #if defined(IGS_ISA_AVX512)
 #define IGS_KERNELS kCompositeAvx512
 #define IGS_ISA_NAME "avx512"

@@ -9,7 +9,7 @@
 namespace igs {
 
 struct TileContext {
-  int width, height, tiles_x;
+  int width, height, tiles_x, tiles;
   float fx, fy;
   float background[3];
   const Splat* splats;

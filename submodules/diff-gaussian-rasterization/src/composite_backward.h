@@ -282,6 +282,29 @@ IGS_INLINE void add_entry(TilePixels& p, const BackwardArgs& a, const TileSpot& 
   store_sums<F>(to, base, planes);
 }
 
+template <unsigned F> IGS_INLINE void prefetch_gradients(const BackwardArgs& a, int tile) {
+  const TileContext& c = a.tile;
+  if (tile >= c.tiles) return;
+  const TileSpot spot = tile_spot(c, tile);
+  prefetch_tile(a.grad.color, 3, c, spot);
+  prefetch_tile(a.grad.alpha, 1, c, spot);
+  if (F & (kDepth | kCoord)) prefetch_tile(a.out.alpha, 1, c, spot);
+  if (F & kDepth) {
+    prefetch_tile(a.grad.depth, 1, c, spot);
+    prefetch_tile(a.grad.median_depth, 1, c, spot);
+    prefetch_tile(a.out.depth, 1, c, spot);
+  }
+  if (F & kCoord) {
+    prefetch_tile(a.grad.coord, 3, c, spot);
+    prefetch_tile(a.grad.median_coord, 3, c, spot);
+    prefetch_tile(a.out.coord, 3, c, spot);
+  }
+  if (F & kNormal) {
+    prefetch_tile(a.grad.normal, 3, c, spot);
+    prefetch_tile(a.out.normal, 3, c, spot);
+  }
+}
+
 template <unsigned F> static void backward_tile(const BackwardArgs& a, int tile) {
   const TileSpot spot = tile_spot(a.tile, tile);
   if (spot.begin == spot.end) return;
@@ -291,6 +314,7 @@ template <unsigned F> static void backward_tile(const BackwardArgs& a, int tile)
     prepare_block<F>(pixels, a, spot, block);
     if (medians) prepare_medians<F>(pixels, a, spot, block);
   }
+  prefetch_gradients<F>(a, tile + 1);
   for (std::uint32_t entry = spot.end; entry-- > spot.begin;) {
     add_entry<F>(pixels, a, spot, entry, medians);
   }

@@ -8,11 +8,16 @@
 
 constexpr unsigned kPlaneFeatures = kDepth | kCoord | kNormal;
 
+// How many vectors a block keeps of something that only `wanted` variants compute; one at least,
+// as an array must have.
+constexpr int kept(bool wanted, int count) { return wanted ? count : 1; }
+
 // Sixteen pixels on their way through the list.
-struct BlockState {
+template <unsigned F> struct BlockState {
+  static constexpr int kCoords = kept(F & kCoord, 3), kNormals = kept(F & kNormal, 3);
   F16 T, color[3];
-  F16 weight, depth, coord[3], normal[3];
-  F16 median_t, median_x[3];
+  F16 weight, depth, coord[kCoords], normal[kNormals];
+  F16 median_t, median_x[kCoords];
   I16 last, median;
   M16 alive;
 };
@@ -31,10 +36,11 @@ IGS_INLINE M16 inside_image(const TileContext& c, F16 px, F16 py) {
   return both(less(px, all(float(c.width))), less(py, all(float(c.height))));
 }
 
-template <unsigned F> IGS_INLINE void begin_block(BlockState& s, const TileContext& c, int x0, int y0) {
+template <unsigned F> IGS_INLINE void begin_block(BlockState<F>& s, const TileContext& c, int x0, int y0) {
   s.T = all(1.0f);
-  for (int i = 0; i < 3; ++i) s.color[i] = s.coord[i] = s.normal[i] = all(0.0f);
-  for (int i = 0; i < 3; ++i) s.median_x[i] = all(0.0f);
+  for (int i = 0; i < 3; ++i) s.color[i] = all(0.0f);
+  for (int i = 0; i < s.kCoords; ++i) s.coord[i] = s.median_x[i] = all(0.0f);
+  for (int i = 0; i < s.kNormals; ++i) s.normal[i] = all(0.0f);
   s.weight = s.depth = s.median_t = all(0.0f);
   s.last = s.median = all(0);
   s.alive = inside_image(c, pixel_x(x0), pixel_y(y0));
@@ -64,7 +70,7 @@ IGS_INLINE int count_bits(unsigned m) {
 }
 
 template <unsigned F>
-IGS_INLINE void blend_entry(BlockState& s, Batch& b, int e, int position, F16 px, F16 py,
+IGS_INLINE void blend_entry(BlockState<F>& s, Batch& b, int e, int position, F16 px, F16 py,
                             unsigned block_bit) {
   const Sample at = sample(b.splats[e], px, py);
   const F16 alpha = min(at.raw, all(kAlphaMax));
@@ -74,8 +80,7 @@ IGS_INLINE void blend_entry(BlockState& s, Batch& b, int e, int position, F16 px
   s.alive = without(s.alive, stop);
   m = without(m, stop);
   const unsigned blended = bits(m);
-  if (!blended) return;
-  b.hits[e] = std::uint16_t(b.hits[e] | block_bit);
+  b.hits[e] = std::uint16_t(b.hits[e] | (blended ? block_bit : 0u));
   const F16 w = zero_unless(m, alpha * s.T);
   for (int i = 0; i < 3; ++i) s.color[i] = fma(w, all(b.splats[e].color[i]), s.color[i]);
   const I16 pos = all(position);
@@ -108,8 +113,8 @@ IGS_INLINE void blend_entry(BlockState& s, Batch& b, int e, int position, F16 px
 }
 
 template <unsigned F>
-IGS_INLINE void blend_batch(BlockState& state, Batch& b, int block, int position, int x0, int y0) {
-  BlockState s = state;
+IGS_INLINE void blend_batch(BlockState<F>& state, Batch& b, int block, int position, int x0, int y0) {
+  BlockState<F> s = state;
   const F16 px = pixel_x(x0), py = pixel_y(y0);
   const std::uint16_t* list = b.lists[block];
   const int length = b.lengths[block];
@@ -122,7 +127,7 @@ IGS_INLINE void blend_batch(BlockState& state, Batch& b, int block, int position
 
 template <unsigned F>
 IGS_INLINE void store_plane_outputs(const ForwardArgs& a, const TileSpot& spot,
-                                    const BlockState& s, int block, int x0, int y0) {
+                                    const BlockState<F>& s, int block, int x0, int y0) {
   const TileContext& c = a.tile;
   const F16 zero = all(0.0f), one = all(1.0f);
   const M16 some = less(zero, s.weight);
@@ -155,7 +160,7 @@ IGS_INLINE void store_plane_outputs(const ForwardArgs& a, const TileSpot& spot,
 }
 
 template <unsigned F>
-IGS_INLINE void finish_block(const ForwardArgs& a, const TileSpot& spot, const BlockState& s,
+IGS_INLINE void finish_block(const ForwardArgs& a, const TileSpot& spot, const BlockState<F>& s,
                              int block) {
   const TileContext& c = a.tile;
   const int x0 = block_x(spot, block), y0 = block_y(spot, block);
@@ -174,10 +179,27 @@ IGS_INLINE void finish_block(const ForwardArgs& a, const TileSpot& spot, const B
   if (F & kPlaneFeatures) store_plane_outputs<F>(a, spot, s, block, x0, y0);
 }
 
+template <unsigned F>
+IGS_INLINE void prefetch_outputs(const ForwardArgs& a, const TileSpot& spot) {
+  const TileContext& c = a.tile;
+  prefetch_tile(a.out.color, 3, c, spot);
+  prefetch_tile(a.out.alpha, 1, c, spot);
+  if (F & kDepth) {
+    prefetch_tile(a.out.depth, 1, c, spot);
+    prefetch_tile(a.out.median_depth, 1, c, spot);
+  }
+  if (F & kCoord) {
+    prefetch_tile(a.out.coord, 3, c, spot);
+    prefetch_tile(a.out.median_coord, 3, c, spot);
+  }
+  if (F & kNormal) prefetch_tile(a.out.normal, 3, c, spot);
+}
+
 template <unsigned F> static void forward_tile(const ForwardArgs& a, int tile) {
   const TileContext& c = a.tile;
   const TileSpot spot = tile_spot(c, tile);
-  BlockState blocks[kBlocks];
+  prefetch_outputs<F>(a, spot);
+  BlockState<F> blocks[kBlocks];
   for (int k = 0; k < kBlocks; ++k) {
     begin_block<F>(blocks[k], c, block_x(spot, k), block_y(spot, k));
   }

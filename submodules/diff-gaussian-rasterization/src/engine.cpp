@@ -15,6 +15,13 @@ std::size_t tile_count(const ViewSetup& s) {
   return std::size_t(s.tiles_x) * std::size_t(s.tiles_y);
 }
 
+// A few neighbours at a time, so that a tile can ask for the data of the next one.
+template <class Run> void for_each_tile(const ViewSetup& setup, const Run& run) {
+  parallel_for(tile_count(setup), 4, [&](std::size_t begin, std::size_t end, int) {
+    for (std::size_t tile = begin; tile < end; ++tile) run(int(tile));
+  });
+}
+
 void allocate_pixels(State& state) {
   const unsigned features = state.setup.features;
   const std::size_t pixels = tile_count(state.setup) * kTilePixels;
@@ -32,6 +39,7 @@ TileContext tile_context(const State& state, std::uint16_t* hits, float* transmi
   c.width = s.view.width;
   c.height = s.view.height;
   c.tiles_x = s.tiles_x;
+  c.tiles = s.tiles_x * s.tiles_y;
   c.fx = float(s.view.fx);
   c.fy = float(s.view.fy);
   std::copy(s.background, s.background + 3, c.background);
@@ -89,9 +97,7 @@ std::unique_ptr<State> forward(const Gaussians& g, const ViewSetup& setup,
                    lists.blocks.data(), out.images, pairs.data()};
   const CompositeKernels& kernels = composite_kernels();
   const ForwardTile run = counting ? kernels.forward_count : kernels.forward[setup.features & 7u];
-  parallel_for(tile_count(setup), 1, [&](std::size_t tile, std::size_t, int) {
-    run(args, int(tile));
-  });
+  for_each_tile(setup, [&](int tile) { run(args, tile); });
   if (counting) reduce_counts(*state, g, pairs.data(), out);
   return state;
 }
@@ -112,9 +118,7 @@ NanReport backward(const Gaussians& g, const State& state, const std::int32_t* r
                                  const_cast<float*>(state.normal_length.data())),
                     outputs, grads, sums.data()};
   const BackwardTile run = composite_kernels().backward[features];
-  parallel_for(tile_count(state.setup), 1, [&](std::size_t tile, std::size_t, int) {
-    run(args, int(tile));
-  });
+  for_each_tile(state.setup, [&](int tile) { run(args, tile); });
   return gaussian_backward(g, state, radii, features, sums.data(), out);
 }
 

@@ -6,12 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import diff_gaussian_rasterization_compress as compress
+import diff_gaussian_rasterization_rade as rade
 import numpy as np
 import pytest
 import torch
-
-import diff_gaussian_rasterization_compress as compress
-import diff_gaussian_rasterization_rade as rade
 
 SHARED = Path(os.environ.get("IGS_SHARED", Path(__file__).resolve().parents[4] / "shared"))
 FOLDER = SHARED / "parity" / "rasterizer"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -23,6 +23,16 @@ def view_of(settings: Any) -> View:
     )
 
 
+class Given(NamedTuple):
+    """The optional inputs under the core's names; None where one is absent."""
+
+    sh: Tensor | None
+    colors: Tensor | None
+    scales: Tensor | None
+    quats: Tensor | None
+    cov3d: Tensor | None
+
+
 def none_if_empty(value: Tensor | None) -> Tensor | None:
     """The module-level functions take empty tensors where an input is absent."""
     return None if value is None or value.numel() == 0 else value
@@ -35,17 +45,11 @@ def absent_to_none(
     scales: Tensor | None,
     rotations: Tensor | None,
     cov3d: Tensor | None,
-) -> dict[str, Tensor | None]:
-    """Keyword arguments of the core for the inputs of which some are empty placeholders."""
+) -> Given:
+    """The optional inputs, some of which may be empty placeholders."""
     if means3d.dim() == 2 and means3d.shape[0] == 0:
         return _empty_scene(means3d, sh, colors, scales, rotations, cov3d)
-    return {
-        "sh": none_if_empty(sh),
-        "colors": none_if_empty(colors),
-        "scales": none_if_empty(scales),
-        "quats": none_if_empty(rotations),
-        "cov3d": none_if_empty(cov3d),
-    }
+    return Given(*map(none_if_empty, (sh, colors, scales, rotations, cov3d)))
 
 
 def _empty_scene(
@@ -55,7 +59,7 @@ def _empty_scene(
     scales: Tensor | None,
     rotations: Tensor | None,
     cov3d: Tensor | None,
-) -> dict[str, Tensor | None]:
+) -> Given:
     """Without Gaussians every input is empty: tell placeholders by their shape."""
 
     def real(value: Tensor | None, *tail: int | None) -> Tensor | None:
@@ -74,7 +78,7 @@ def _empty_scene(
     else:
         scales = means3d.new_empty(0, 3) if scales is None else scales
         rotations = means3d.new_empty(0, 4) if rotations is None else rotations
-    return {"sh": sh, "colors": colors, "scales": scales, "quats": rotations, "cov3d": cov3d}
+    return Given(sh, colors, scales, rotations, cov3d)
 
 
 def check_choice(

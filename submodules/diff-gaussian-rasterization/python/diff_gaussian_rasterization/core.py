@@ -216,7 +216,12 @@ def _checked_view(view: View) -> View:
 
 
 Inputs = tuple[
-    Tensor, Tensor, "Tensor | None", "Tensor | None", "Tensor | None", "Tensor | None",
+    Tensor,
+    Tensor,
+    "Tensor | None",
+    "Tensor | None",
+    "Tensor | None",
+    "Tensor | None",
     "Tensor | None",
 ]
 
@@ -283,7 +288,7 @@ def _forward(call: _Call, *inputs: Any) -> tuple[RasterOutput, Any]:
             names.add(name)  # the engine fills expected and median together
     if features & (_core.DEPTH | _core.COORD | _core.NORMAL):
         names.add("alpha")  # the backward pass divides by it
-    images = {n: torch.empty(_CHANNELS.get(n, 3), height, width) for n in names}
+    images = {n: _core.empty((_CHANNELS.get(n, 3), height, width)) for n in names}
     radii = torch.empty(count, dtype=torch.int32)
     pixel_counts = torch.empty(count, dtype=torch.int32) if call.counts else None
     scores = torch.empty(count) if call.counts else None
@@ -373,9 +378,7 @@ class _Rasterize(torch.autograd.Function):
 
 
 _INPUT_ORDER = ("means", "opacities", "scales", "quats", "cov3d", "sh", "colors")
-_GRADIENT_ORDER = (
-    "means", "means2d", "opacities", "scales", "quats", "cov3d", "sh", "colors"
-)
+_GRADIENT_ORDER = ("means", "means2d", "opacities", "scales", "quats", "cov3d", "sh", "colors")
 
 
 def _incoming(grad: Tensor | None) -> Tensor | None:
@@ -389,11 +392,15 @@ def _gradient_arrays(ctx: Any, inputs: Iterable[Tensor | None]) -> dict[str, Ten
     arrays: dict[str, Tensor | None] = {}
     for k, (name, value) in enumerate(zip(_INPUT_ORDER, inputs, strict=True)):
         needed = value is not None and ctx.needs_input_grad[2 + k]
-        arrays[name] = torch.empty(value.shape) if needed and value is not None else None
+        arrays[name] = _empty(tuple(value.shape)) if needed and value is not None else None
     count = ctx.saved_tensors[0].shape[0]
     wants_means2d = ctx.has_means2d and ctx.needs_input_grad[1]
-    arrays["means2d"] = torch.empty(count, 3) if wants_means2d else None
+    arrays["means2d"] = _empty((count, 3)) if wants_means2d else None
     return arrays
+
+
+def _empty(shape: tuple[int, ...]) -> Tensor:
+    return _core.empty(shape) if all(shape) else torch.empty(shape)
 
 
 def mark_visible(means: Tensor, viewmatrix: Tensor) -> Tensor:

@@ -31,12 +31,15 @@ def render_plain(
     **options: Any,
 ) -> RasterOutput:
     """Plain 3DGS through the core; empty tensors stand for absent inputs."""
-    inputs = absent_to_none(means3D, sh, colors_precomp, scales, rotations, cov3Ds_precomp)
+    given = absent_to_none(means3D, sh, colors_precomp, scales, rotations, cov3Ds_precomp)
     return rasterize(
         means3D,
-        inputs.pop("quats"),
-        inputs.pop("scales"),
+        given.quats,
+        given.scales,
         opacities,
+        sh=given.sh,
+        colors=given.colors,
+        cov3d=given.cov3d,
         view=view_of(settings),
         means2d=means2D,
         background=settings.bg,
@@ -46,7 +49,6 @@ def render_plain(
         kernel_size=LOW_PASS,
         compensate=False,
         absolute_statistic=False,
-        **inputs,
         **options,
     )
 

@@ -37,12 +37,15 @@ def _render(
         want += ["depth", "median_depth"]
     if settings.require_coord or settings.require_depth:
         want.append("normal")
-    inputs = absent_to_none(means3D, sh, colors_precomp, scales, rotations, cov3Ds_precomp)
+    given = absent_to_none(means3D, sh, colors_precomp, scales, rotations, cov3Ds_precomp)
     out = rasterize(
         means3D,
-        inputs.pop("quats"),
-        inputs.pop("scales"),
+        given.quats,
+        given.scales,
         opacities,
+        sh=given.sh,
+        colors=given.colors,
+        cov3d=given.cov3d,
         view=view_of(settings),
         means2d=means2D,
         background=settings.bg,
@@ -52,7 +55,6 @@ def _render(
         kernel_size=settings.kernel_size,
         gradient_limit=gradient_limit,
         nan_assertions=True,
-        **inputs,
     )
     return _eight(out)
 
