@@ -5,7 +5,7 @@ Source: spec `frame0.md`, section 2 (initialisation).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,7 @@ def initial_points(
     images: Mapping[str, np.ndarray],
     root: Path,
     seed: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> PointCloud:
     """First points as the config asks: swept, read from files, or random, cut to `max_points`.
 
@@ -65,6 +66,7 @@ def initial_points(
         images: their images of frame 0, (H, W, 3) uint8.
         root: what relative file names are relative to.
         seed: for the random points and the cut.
+        progress: called with (views done, views) while sweeping.
 
     Raises:
         ValueError: unreadable files, or no point found.
@@ -72,7 +74,7 @@ def initial_points(
     rng = np.random.default_rng(seed)
     depth_range = _depth_range(config, cameras)
     if config.mode == "sweep":
-        cloud = plane_sweep(cameras, images, depth_range)
+        cloud = plane_sweep(cameras, images, depth_range, progress=progress)
     elif config.mode == "points":
         cloud = _joined([read_points(root / name) for name in config.files])
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,13 @@ import torch
 
 from igs.config.schema import Frame0Config
 from igs.frame0.initial import gaussians_from_points, initial_points
-from igs.frame0.train import Frame0Trainer, Progress
+from igs.frame0.train import Frame0Trainer
 from igs.gaussians import Gaussians, read_ply
 from igs.scene import Camera
 
 logger = logging.getLogger(__name__)
+
+StageProgress = Callable[[str, int, int, str], None]
 
 
 def make_frame0(
@@ -27,7 +29,7 @@ def make_frame0(
     ply: Path | None,
     background: torch.Tensor,
     seed: int,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Gaussians:
     """The Gaussians of the first frame, 3D filter folded in.
 
@@ -39,7 +41,7 @@ def make_frame0(
         ply: Gaussians to load instead; None to optimise.
         background: (3,) colour behind everything; its device is worked on.
         seed: decides every random draw.
-        progress: called with (iteration, iterations, loss).
+        progress: called with (`points` or `frame0`, done, total, note).
 
     Raises:
         FileNotFoundError: a PLY that is not there.
@@ -47,8 +49,16 @@ def make_frame0(
     """
     if ply is not None:
         return read_ply(ply).to(background.device)
-    points = initial_points(config.init, cameras, images, root, seed)
+    told = progress or (lambda stage, done, total, note: None)
+    points = initial_points(
+        config.init,
+        cameras,
+        images,
+        root,
+        seed,
+        lambda done, total: told("points", done, total, ""),
+    )
     logger.info("frame 0: %d initial points", len(points))
     start = gaussians_from_points(points, config.sh_degree).to(background.device)
     trainer = Frame0Trainer(config, cameras, images, start, background, seed)
-    return trainer.run(progress)
+    return trainer.run(lambda done, total, loss: told("frame0", done, total, f"loss {loss:.4f}"))

@@ -34,7 +34,7 @@ _FPS_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: `stage` is `frame0`, `stream` or `videos`; total None if endless."""
+    """Where a run stands; `stage` is points, frame0, stream or videos, total None if endless."""
 
     stage: str
     done: int
@@ -136,7 +136,7 @@ class StreamSession:
             ply=self.inputs.frame0_ply,
             background=self._background,
             seed=self.config.seed,
-            progress=lambda i, n, loss: self._report("frame0", i, n, f"loss {loss:.4f}"),
+            progress=self._report,
         )
         write_ply(self.folder.frame0, gaussians)
         # Read back, so that a run taken up later starts from the very same numbers.
