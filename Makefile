@@ -27,6 +27,8 @@ INSTALLED := $(SUBMODULES:%=$(STAMPS)/%)
 
 # Another project's modules must not leak into this environment.
 unexport PYTHONPATH PYTHONHOME
+# Idle OpenMP threads shall sleep, not spin: other threads want the cores.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
