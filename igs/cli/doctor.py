@@ -44,7 +44,6 @@ _NATIVE = (
 
 # Module, distribution, what it is good for, how to get it.
 _OPTIONAL = (
-    ("pycolmap", "pycolmap", "running COLMAP on your own captures", "pip install pycolmap"),
     ("mitsuba", "mitsuba", "rendering the demo scene anew", "pip install mitsuba"),
     ("warp", "warp-lang", "a peer for bench/rasterizer.py", "pip install warp-lang"),
     ("gsplat", "gsplat", "a peer for bench/rasterizer.py", "pip install gsplat==1.5.3"),
