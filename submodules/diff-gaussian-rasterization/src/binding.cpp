@@ -167,7 +167,10 @@ nb::ndarray<nb::pytorch, float, nb::device::cpu> empty(const std::vector<std::si
 }  // namespace
 
 NB_MODULE(_core, m) {
-  nb::class_<igs::State>(m, "State", "What the backward pass needs of a forward pass.")
+  // A graph that is still alive when the program ends is no leak worth a message.
+  nb::set_leak_warnings(false);
+  nb::class_<igs::State>(m, "State", nb::is_weak_referenceable(),
+                         "What the backward pass needs of a forward pass.")
       .def_prop_ro("num_pairs", [](const igs::State& s) { return s.entries.size(); },
                    "(tile, Gaussian) pairs in the lists");
   m.attr("DEPTH") = unsigned(igs::kDepth);

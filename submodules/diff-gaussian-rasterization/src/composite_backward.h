@@ -179,16 +179,16 @@ IGS_INLINE void add_planes(PlaneSums& o, const TilePixels& p, const Splat& g, in
   if ((F & (kDepth | kCoord)) && medians) front = equal(all(position), load16(p.median + at));
   if (F & kDepth) {
     F16 d = w * load16(p.depth + at);
-    if (medians) d = d + zero_unless(front, load16(p.median_depth + at));
+    if (medians) d = add_where(front, d, load16(p.median_depth + at));
     add_plane(o.t, d, dx, dy);
   }
   if (F & kCoord) {
     F16 x = w * load16(p.coord[0] + at), y = w * load16(p.coord[1] + at),
         z = w * load16(p.coord[2] + at);
     if (medians) {
-      x = x + zero_unless(front, load16(p.median_coord[0] + at));
-      y = y + zero_unless(front, load16(p.median_coord[1] + at));
-      z = z + zero_unless(front, load16(p.median_coord[2] + at));
+      x = add_where(front, x, load16(p.median_coord[0] + at));
+      y = add_where(front, y, load16(p.median_coord[1] + at));
+      z = add_where(front, z, load16(p.median_coord[2] + at));
     }
     add_plane(o.x, x, dx, dy);
     add_plane(o.y, y, dx, dy);

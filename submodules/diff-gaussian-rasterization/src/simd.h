@@ -57,6 +57,7 @@ IGS_LIFT2(M16, without, M16, M16)
 IGS_LIFT3(F16, select, M16, F16, F16)
 IGS_LIFT3(I16, select, M16, I16, I16)
 IGS_LIFT2(F16, zero_unless, M16, F16)
+IGS_LIFT3(F16, add_where, M16, F16, F16)
 
 IGS_INLINE F16 operator+(F16 a, F16 b) { return add(a, b); }
 IGS_INLINE F16 operator-(F16 a, F16 b) { return sub(a, b); }

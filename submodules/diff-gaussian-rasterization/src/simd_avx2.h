@@ -41,6 +41,7 @@ IGS_INLINE M without(M a, M b) { return {_mm256_andnot_ps(b.v, a.v)}; }
 IGS_INLINE unsigned bits(M a) { return unsigned(_mm256_movemask_ps(a.v)); }
 IGS_INLINE V select(M m, V a, V b) { return {_mm256_blendv_ps(b.v, a.v, m.v)}; }
 IGS_INLINE V zero_unless(M m, V a) { return {_mm256_and_ps(m.v, a.v)}; }
+IGS_INLINE V add_where(M m, V a, V b) { return add(a, zero_unless(m, b)); }
 IGS_INLINE I load(const int* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
 }

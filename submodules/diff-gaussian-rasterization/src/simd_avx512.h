@@ -45,6 +45,7 @@ IGS_INLINE M both(M a, M b) { return {__mmask16(a.v & b.v)}; }
 IGS_INLINE M without(M a, M b) { return {__mmask16(a.v & ~b.v)}; }
 IGS_INLINE unsigned bits(M a) { return a.v; }
 IGS_INLINE V select(M m, V a, V b) { return {_mm512_mask_blend_ps(m.v, b.v, a.v)}; }
+IGS_INLINE V add_where(M m, V a, V b) { return {_mm512_mask_add_ps(a.v, m.v, a.v, b.v)}; }
 IGS_INLINE V zero_unless(M m, V a) { return {_mm512_maskz_mov_ps(m.v, a.v)}; }
 IGS_INLINE I load(const int* p) { return {_mm512_loadu_si512(p)}; }
 IGS_INLINE void store(int* p, I a) { _mm512_storeu_si512(p, a.v); }

@@ -41,6 +41,7 @@ IGS_INLINE V select(M m, V a, V b) { return {vbslq_f32(m.v, a.v, b.v)}; }
 IGS_INLINE V zero_unless(M m, V a) {
   return {vreinterpretq_f32_u32(vandq_u32(m.v, vreinterpretq_u32_f32(a.v)))};
 }
+IGS_INLINE V add_where(M m, V a, V b) { return add(a, zero_unless(m, b)); }
 IGS_INLINE I load(const int* p) { return {vld1q_s32(p)}; }
 IGS_INLINE void store(int* p, I a) { vst1q_s32(p, a.v); }
 IGS_INLINE I set1(int x) { return {vdupq_n_s32(x)}; }

@@ -33,6 +33,7 @@ IGS_INLINE M without(M a, M b) { return {a.v && !b.v}; }
 IGS_INLINE unsigned bits(M a) { return a.v ? 1u : 0u; }
 IGS_INLINE V select(M m, V a, V b) { return m.v ? a : b; }
 IGS_INLINE V zero_unless(M m, V a) { return {m.v ? a.v : 0.0f}; }
+IGS_INLINE V add_where(M m, V a, V b) { return add(a, zero_unless(m, b)); }
 IGS_INLINE I load(const int* p) { return {*p}; }
 IGS_INLINE void store(int* p, I a) { *p = a.v; }
 IGS_INLINE I set1(int x) { return {x}; }

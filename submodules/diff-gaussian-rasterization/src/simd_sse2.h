@@ -37,6 +37,7 @@ IGS_INLINE V select(M m, V a, V b) {
   return {_mm_or_ps(_mm_and_ps(m.v, a.v), _mm_andnot_ps(m.v, b.v))};
 }
 IGS_INLINE V zero_unless(M m, V a) { return {_mm_and_ps(m.v, a.v)}; }
+IGS_INLINE V add_where(M m, V a, V b) { return add(a, zero_unless(m, b)); }
 IGS_INLINE I load(const int* p) { return {_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))}; }
 IGS_INLINE void store(int* p, I a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), a.v); }
 IGS_INLINE I set1(int x) { return {_mm_set1_epi32(x)}; }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -220,11 +222,23 @@ def test_many_entries_in_one_tile() -> None:
 def test_state_is_freed_with_the_graph() -> None:
     leaves = with_gradients(gaussians(20, 10))
     out = dgr.rasterize(**leaves, view=view())
-    node = out.color.grad_fn
-    assert node is not None
+    node: Any = out.color.grad_fn
+    state = weakref.ref(node.state)
+    del node
     out.color.sum().backward()
     with pytest.raises(RuntimeError, match="second time"):
         out.color.sum().backward()
+    del out
+    gc.collect()
+    assert state() is None
+
+
+def test_backward_twice() -> None:
+    leaves = with_gradients(gaussians(20, 10))
+    out = dgr.rasterize(**leaves, view=view())
+    first = torch.autograd.grad(out.color.sum(), leaves["means"], retain_graph=True)[0]
+    second = torch.autograd.grad(out.color.sum(), leaves["means"])[0]
+    assert torch.equal(first, second)
 
 
 def test_environment_variables() -> None:
