@@ -2,6 +2,9 @@
 // with one of IGS_ISA_BASELINE, IGS_ISA_AVX2 and IGS_ISA_AVX512 and the matching compiler flags.
 #include "composite.h"
 
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
 #if defined(IGS_ISA_AVX512) || defined(IGS_ISA_AVX2) || defined(__SSE2__) || defined(_M_X64)
 #include <immintrin.h>
 #elif defined(__aarch64__) || defined(_M_ARM64)
