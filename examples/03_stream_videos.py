@@ -1,6 +1,6 @@
 """Stream a folder of synchronised videos frame by frame, as a program of your own would.
 
-python examples/03_stream_videos.py [folder with cameras.json and videos/]
+python examples/03_stream_videos.py [folder with cameras.json and a video per camera]
 """
 
 import os
@@ -19,7 +19,7 @@ root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "demo_
 
 rig = read_rig(root / "cameras.json")
 source = VideoFolderSource(
-    root / "videos", rig, size=(80, 60) if QUICK else None, num_frames=7 if QUICK else 31
+    root, rig, size=(80, 60) if QUICK else None, num_frames=7 if QUICK else 31
 )
 
 config = RunConfig()
