@@ -1,0 +1,1 @@
+"""Training the networks: where samples come from, the losses, the loop."""
