@@ -10,8 +10,8 @@ from tqdm import tqdm
 if TYPE_CHECKING:
     from igs.stream import Progress
 
-_TITLES = {"points": "first points", "frame0": "frame 0", "stream": "stream", "videos": "videos"}
-_UNITS = {"points": "view", "frame0": "it", "stream": "frame", "videos": "video"}
+_TITLES = {"points": "first points", "frame0": "frame 0", "stream": "stream"}
+_UNITS = {"points": "view", "frame0": "it", "stream": "frame"}
 
 
 class ProgressBars:

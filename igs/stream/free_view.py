@@ -38,7 +38,9 @@ def free_view_path(config: FreeViewConfig, inputs: RunInputs, roles: ViewRoles) 
     views = config.views or source.num_frames or _LEGACY_VIEWS
     focus = _focus(cameras, inputs)
     if config.path == "orbit":
-        return orbit_path(cameras[0], focus, views)
+        # About the rig's own vertical: one camera's may lean.
+        up = -np.mean([camera.camera_to_world[:3, 1] for camera in cameras], axis=0)
+        return orbit_path(cameras[0], focus, views, up=up)
     if config.path == "tour":
         legs = max(1, len(cameras) - 1)
         per_leg = max(1, -(-views // legs))

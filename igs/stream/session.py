@@ -34,7 +34,7 @@ _FPS_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands; `stage` is points, frame0, stream or videos, total None if endless."""
+    """Where a run stands; `stage` is points, frame0 or stream, total None if endless."""
 
     stage: str
     done: int
@@ -106,7 +106,6 @@ class StreamSession:
         result = self._results(gaussians, frame0_seconds)
         write_results(self.folder.results, result)
         if self.config.write.videos:
-            self._report("videos", 0, None)
             write_videos(self.folder, self.inputs.source.fps)
         return result
 
