@@ -55,9 +55,11 @@ def to_yaml(config: Any) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"config {path}: no such file")
+    if path.resolve() in above:
+        raise ConfigError(f"config {path}: extends itself")
     try:
         loaded = OmegaConf.load(path)
         tree = OmegaConf.to_container(loaded, resolve=True)
@@ -71,7 +73,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"config {path}: must be a mapping of keys")
     base = tree.pop("extends", None)
     own = {str(k): v for k, v in tree.items()}
-    return _deep_update(_read(path.parent / str(base)), own) if base is not None else own
+    if base is None:
+        return own
+    return _deep_update(_read(path.parent / str(base), (*above, path.resolve())), own)
 
 
 def _first_line(error: BaseException) -> str:
@@ -117,13 +121,18 @@ def _expand_modes(schema: Any, tree: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             result[name] = _expand_modes(section, value)
         elif name in result and "mode" in {f.name for f in fields(section)}:
-            # YAML 1.1 reads a bare `off` as False and a bare `none` as the word, `null` as None.
-            word = {False: "off", None: "none"}.get(value, value)
-            result[name] = {"mode": word}
+            result[name] = {"mode": _mode_word(value)}
     for name, value in result.items():
         if name == "mode" and value is False:
             result[name] = "off"
     return result
+
+
+def _mode_word(value: Any) -> Any:
+    """YAML 1.1 reads a bare `off` as False and a bare `none` as the word, `null` as None."""
+    if value is False:
+        return "off"
+    return "none" if value is None else value
 
 
 def _refuse_unknown(schema: Any, tree: dict[str, Any], origin: str, prefix: str = "") -> None:

@@ -29,12 +29,12 @@ class DataConfig:
     cameras: Optional[str] = None  # relative to root; videos: cameras.json
     videos: str = "videos"
     images: str = "images_r2"
-    network_images: Optional[str] = None
-    size: Optional[list[int]] = None  # width, height of the working images; None: as stored
+    network_images: Optional[str] = None  # layout only; None: made from the working images
+    size: Optional[list[int]] = None  # videos only: width, height to work at; None: as stored
     fps: float = 30.0  # layout only: image folders carry no time stamps
     num_frames: Optional[int] = None
     pairs: Optional[str] = None  # pair file relative to root, checked against `schedule`
-    on_missing: str = "error"  # or drop: leave out time steps that a camera lacks
+    on_missing: str = "error"  # or drop (videos only): leave out steps that a camera lacks
     undistort: bool = False
     prefetch: int = 2
     loops: int = 1  # play forth and back this many times; for soak tests
@@ -45,8 +45,9 @@ class DataConfig:
 class ViewsConfig:
     """Roles of the cameras, by name or by position in the camera file.
 
-    held_out: never optimised, only measured; None takes the camera file's own split, and else the
-    first camera. inputs: views of the motion network; empty lets the program choose.
+    held_out: never optimised, only measured; None takes the camera file's own split, and holds out
+    the first camera of a list of the 3DGS family without one. inputs: views of the motion network;
+    empty lets the program choose. exclude: not read at all.
     """
 
     held_out: Optional[list[Any]] = None
@@ -166,7 +167,8 @@ class InitConfig:
     """Where the first points come from.
 
     mode `sweep`: plane sweep over the views of frame 0. `points`: the listed files (PLY, or
-    COLMAP points3D), relative to data.root. `random`: uniform in the views' common frustum.
+    COLMAP's points3D.bin or .txt), relative to data.root. `random`: on random pixels' rays,
+    uniform in inverse depth.
     """
 
     mode: str = "sweep"

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from igs.config.load import ConfigError
-from igs.config.schema import FREE_VIEW_PATHS, REFINE_ITERATIONS, RunConfig, StreamConfig
+from igs.config.schema import (
+    FREE_VIEW_PATHS,
+    REFINE_ITERATIONS,
+    DataConfig,
+    Frame0Config,
+    InitConfig,
+    RefineConfig,
+    RunConfig,
+    StreamConfig,
+)
 
 
 def check_stream(config: StreamConfig) -> None:
@@ -15,18 +25,17 @@ def check_stream(config: StreamConfig) -> None:
     Raises:
         ConfigError: names the key, the value and what would be right.
     """
-    _one_of("motion.mode", config.motion.mode, ("none", "agm"))
-    _one_of("refine.mode", config.refine.mode, (*REFINE_ITERATIONS, "off"))
-    _at_least("schedule.interval", config.schedule.interval, 1)
-    if config.motion.anchors is not None:
-        _at_least("motion.anchors", config.motion.anchors, 1)
-    _at_least("refine.densify.interval", config.refine.densify.interval, 1)
-    if config.refine.iterations is not None:
-        _at_least("refine.iterations", config.refine.iterations, 1)
-    _share("refine.lambda_l1", config.refine.lambda_l1)
-    _share("refine.lr_final", config.refine.lr_final)
+    check_device(config.device)
+    at_least("seed", config.seed, 0)
+    at_least("threads", config.threads, 1)
+    one_of("motion.mode", config.motion.mode, ("none", "agm"))
+    at_least("schedule.interval", config.schedule.interval, 1)
+    at_least("motion.anchors", config.motion.anchors, 1)
+    _check_refine(config.refine)
     if len(config.background) != 3:
         raise ConfigError(f"background: needs 3 numbers (R, G, B), got {config.background}")
+    for value in config.background:
+        share("background", value)
     if config.motion.mode == "agm" and not config.motion.weights:
         raise ConfigError(
             "motion.weights: motion=agm needs trained weights (a .safetensors or .bin file); "
@@ -41,43 +50,136 @@ def check_run(config: RunConfig) -> None:
         ConfigError: names the key, the value and what would be right.
     """
     check_stream(config)
-    if not config.data.root:
-        raise ConfigError("data.root: name the folder of the capture")
-    _one_of("data.kind", config.data.kind, ("videos", "layout"))
-    _one_of("data.on_missing", config.data.on_missing, ("error", "drop"))
-    _one_of("frame0.mode", config.frame0.mode, ("optimise", "load"))
-    _one_of("frame0.init.mode", config.frame0.init.mode, ("sweep", "points", "random"))
-    _one_of("free_view.path", config.free_view.path, FREE_VIEW_PATHS)
-    _one_of("frame0.sh_degree", config.frame0.sh_degree, (0, 1, 2, 3))
-    _at_least("frame0.iterations", config.frame0.iterations, 1)
-    _at_least("data.loops", config.data.loops, 1)
-    _share("frame0.lambda_l1", config.frame0.lambda_l1)
-    if config.data.num_frames is not None:
-        _at_least("data.num_frames", config.data.num_frames, 1)
-    for key, size in (("data.size", config.data.size), ("free_view.size", config.free_view.size)):
-        if size is not None and (len(size) != 2 or min(size) < 1):
-            raise ConfigError(f"{key}: needs width and height, got {size}")
-    if config.data.kind == "layout" and not config.data.scene:
-        raise ConfigError("data.scene: data.kind=layout needs the scene's folder in data.root")
+    if not config.output:
+        raise ConfigError("output: name the folder to write to")
+    _check_data(config.data)
+    _check_frame0(config.frame0)
     if config.frame0.mode == "load" and not config.frame0.ply and config.data.kind != "layout":
         raise ConfigError("frame0.ply: frame0.mode=load needs the path of a PLY file")
-    depths = config.frame0.init.depth_range
+    one_of("free_view.path", config.free_view.path, FREE_VIEW_PATHS)
+    at_least("free_view.views", config.free_view.views, 1)
+    _size("free_view.size", config.free_view.size)
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that torch does not know or does not have.
+
+    Raises:
+        ConfigError: names the device and what would be right.
+    """
+    import torch  # here, so that reading a config does not load it
+
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device: {name!r} must be cpu, cuda or cuda:<number>")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device: {name!r} is asked for, but torch sees {torch.cuda.device_count()} CUDA "
+            "devices; device=cpu works everywhere"
+        )
+
+
+def _check_refine(refine: RefineConfig) -> None:
+    one_of("refine.mode", refine.mode, (*REFINE_ITERATIONS, "off"))
+    at_least("refine.iterations", refine.iterations, 1)
+    share("refine.lambda_l1", refine.lambda_l1)
+    share("refine.lr_final", refine.lr_final)
+    share("refine.active_threshold", refine.active_threshold)
+    _none_negative("refine.rates", asdict(refine.rates))
+    densify = refine.densify
+    at_least("refine.densify.interval", densify.interval, 1)
+    at_least("refine.densify.max_num", densify.max_num, 1)
+    share("refine.densify.min_opacity", densify.min_opacity)
+    for key in ("until", "grad_threshold", "percent_dense"):
+        at_least(f"refine.densify.{key}", getattr(densify, key), 0)
+
+
+def _check_data(data: DataConfig) -> None:
+    if not data.root:
+        raise ConfigError("data.root: name the folder of the capture")
+    one_of("data.kind", data.kind, ("videos", "layout"))
+    one_of("data.on_missing", data.on_missing, ("error", "drop"))
+    for key in ("loops", "num_frames", "decode_threads"):
+        at_least(f"data.{key}", getattr(data, key), 1)
+    at_least("data.prefetch", data.prefetch, 0)
+    if not data.fps > 0:
+        raise ConfigError(f"data.fps: {data.fps} must be positive")
+    _size("data.size", data.size)
+    if data.kind == "videos" and data.network_images is not None:
+        raise ConfigError(
+            "data.network_images: only data.kind=layout has them; from videos they are made"
+        )
+    if data.kind != "layout":
+        return
+    if not data.scene:
+        raise ConfigError("data.scene: data.kind=layout needs the scene's folder in data.root")
+    if data.size is not None:
+        raise ConfigError(
+            "data.size: only data.kind=videos resizes; data.images names the folder of the size "
+            "to work at"
+        )
+    if data.on_missing != "error":
+        raise ConfigError("data.on_missing: drop is for data.kind=videos; a layout is complete")
+
+
+def _check_frame0(frame0: Frame0Config) -> None:
+    one_of("frame0.mode", frame0.mode, ("optimise", "load"))
+    one_of("frame0.sh_degree", frame0.sh_degree, (0, 1, 2, 3))
+    for key in ("iterations", "sh_interval", "decay_steps", "filter_interval"):
+        at_least(f"frame0.{key}", getattr(frame0, key), 1)
+    for key in ("opacity_decay", "scale_decay"):
+        at_least(f"frame0.{key}", getattr(frame0, key), 0)
+    share("frame0.lambda_l1", frame0.lambda_l1)
+    _none_negative("frame0.rates", asdict(frame0.rates))
+    for key in ("means", "means_final"):
+        if not getattr(frame0.rates, key) > 0:
+            raise ConfigError(f"frame0.rates.{key}: must be positive, its decay is exponential")
+    density = frame0.density
+    for key in ("interval", "opacity_reset_interval", "max_num"):
+        at_least(f"frame0.density.{key}", getattr(density, key), 1)
+    for key in ("start", "until", "grad_threshold", "percent_dense"):
+        at_least(f"frame0.density.{key}", getattr(density, key), 0)
+    share("frame0.density.min_opacity", density.min_opacity)
+    _check_init(frame0.init)
+
+
+def _check_init(init: InitConfig) -> None:
+    one_of("frame0.init.mode", init.mode, ("sweep", "points", "random"))
+    at_least("frame0.init.max_points", init.max_points, 1)
+    at_least("frame0.init.background_points", init.background_points, 0)
+    depths = init.depth_range
     if depths is not None and (len(depths) != 2 or not 0 < depths[0] < depths[1]):
         raise ConfigError(f"frame0.init.depth_range: needs 0 < near < far, got {depths}")
-    if config.frame0.init.mode == "points" and not config.frame0.init.files:
+    if init.mode == "points" and not init.files:
         raise ConfigError("frame0.init.files: frame0.init.mode=points needs at least one file")
 
 
-def _one_of(key: str, value: Any, allowed: Collection[Any]) -> None:
+def one_of(key: str, value: Any, allowed: Collection[Any]) -> None:
+    """Raise `ConfigError`, which names the key, unless the value is one of those allowed."""
     if value not in allowed:
         raise ConfigError(f"{key}: {value!r} must be one of {', '.join(map(str, allowed))}")
 
 
-def _at_least(key: str, value: int, least: int) -> None:
-    if value < least:
+def at_least(key: str, value: float | None, least: int) -> None:
+    """Raise `ConfigError` for a number below the least, NaN included; None means "not given"."""
+    if value is not None and not value >= least:
         raise ConfigError(f"{key}: {value} must be at least {least}")
 
 
-def _share(key: str, value: float) -> None:
+def _none_negative(key: str, values: dict[str, float]) -> None:
+    for name, value in values.items():
+        at_least(f"{key}.{name}", value, 0)
+
+
+def share(key: str, value: float) -> None:
+    """Raise `ConfigError` unless the number lies in 0..1."""
     if not 0.0 <= value <= 1.0:
         raise ConfigError(f"{key}: {value} must lie in 0..1")
+
+
+def _size(key: str, size: Sequence[int] | None) -> None:
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise ConfigError(f"{key}: needs width and height, got {size}")

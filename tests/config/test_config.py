@@ -118,12 +118,60 @@ def test_missing_file(tmp_path: Path) -> None:
         ("frame0.mode=load", "frame0.ply"),
         ("frame0.init.mode=points", "frame0.init.files"),
         ("free_view.path=zigzag", "free_view.path"),
+        ("free_view.views=0", "free_view.views"),
+        ("free_view.size=[0,4]", "free_view.size"),
+        ("seed=-1", "seed"),
+        ("threads=0", "threads"),
+        ("output=''", "output"),
+        ("background=[0,0,2]", "background"),
+        ("refine.rates.sh=-0.1", "refine.rates.sh"),
+        ("refine.rates.sh=.nan", "refine.rates.sh"),
+        ("refine.active_threshold=-1", "refine.active_threshold"),
+        ("refine.densify.max_num=0", "refine.densify.max_num"),
+        ("refine.densify.min_opacity=2", "refine.densify.min_opacity"),
+        ("frame0.sh_interval=0", "frame0.sh_interval"),
+        ("frame0.decay_steps=0", "frame0.decay_steps"),
+        ("frame0.filter_interval=0", "frame0.filter_interval"),
+        ("frame0.rates.means=0", "frame0.rates.means"),
+        ("frame0.density.interval=0", "frame0.density.interval"),
+        ("frame0.density.opacity_reset_interval=0", "frame0.density.opacity_reset_interval"),
+        ("frame0.init.max_points=0", "frame0.init.max_points"),
+        ("data.prefetch=-1", "data.prefetch"),
+        ("data.decode_threads=0", "data.decode_threads"),
+        ("data.fps=0", "data.fps"),
+        ("data.network_images=images_512", "data.network_images"),
     ],
 )
 def test_values_that_cannot_work_name_their_key(word: str, key: str) -> None:
     config = load_config(RunConfig, None, ["data.root=x", word])
     with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
         check_run(config)
+
+
+@pytest.mark.parametrize("word", ["data.size=[64,48]", "data.on_missing=drop"])
+def test_settings_that_a_layout_cannot_follow_are_refused(word: str) -> None:
+    words = ["data.root=x", "data.kind=layout", "data.scene=a", word]
+    with pytest.raises(ConfigError, match=word.partition("=")[0].replace(".", r"\.")):
+        check_run(load_config(RunConfig, None, words))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("gpu", "'gpu' must be cpu"), ("cuda:99", "'cuda:99' is asked for")]
+)
+def test_a_device_that_is_not_there_is_named(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"device: {message}"):
+        check_run(load_config(RunConfig, None, ["data.root=x", f"device={name}"]))
+
+
+def test_a_section_that_is_a_list_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"refine\.mode"):
+        load_config(RunConfig, None, ["refine=[1,2]"])
+
+
+def test_a_file_that_extends_itself_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "extends: b.yaml\n", "a.yaml")
+    with pytest.raises(ConfigError, match=r"a\.yaml: extends itself"):
+        load_config(RunConfig, write(tmp_path, "extends: a.yaml\n", "b.yaml").parent / "a.yaml")
 
 
 def test_the_resolved_config_reads_back(tmp_path: Path) -> None:
