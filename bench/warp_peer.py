@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-import warp as wp
+import warp as wp  # pyright: ignore[reportMissingImports]  an extra that tests do without
 from torch import Tensor
 
 wp.config.quiet = True
