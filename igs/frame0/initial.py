@@ -15,7 +15,7 @@ from simple_knn import distCUDA2
 from igs.config.schema import InitConfig
 from igs.frame0.plane_sweep import plane_sweep, rig_depth_range
 from igs.gaussians import Gaussians, PointCloud, read_points
-from igs.scene import Camera
+from igs.scene import Camera, colmap_binary, colmap_text
 
 SH_C0 = 0.28209479177387814
 _INITIAL_OPACITY = 0.1
@@ -72,19 +72,32 @@ def initial_points(
         ValueError: unreadable files, or no point found.
     """
     rng = np.random.default_rng(seed)
-    depth_range = _depth_range(config, cameras)
     if config.mode == "sweep":
-        cloud = plane_sweep(cameras, images, depth_range, progress=progress)
+        cloud = plane_sweep(cameras, images, _depth_range(config, cameras), progress=progress)
     elif config.mode == "points":
-        cloud = _joined([read_points(root / name) for name in config.files])
+        cloud = _joined([_read_cloud(root / name) for name in config.files])
     else:
-        cloud = _random_points(cameras, images, depth_range, config.max_points, rng)
+        depths = _depth_range(config, cameras)
+        cloud = _random_points(cameras, images, depths, config.max_points, rng)
     cloud = _thinned(cloud, config.max_points, rng)
     if config.background_points:
-        far = (depth_range[1], 4 * depth_range[1])
-        count = config.background_points
+        farthest = _depth_range(config, cameras)[1]
+        far, count = (farthest, 4 * farthest), config.background_points
         cloud = _joined([cloud, _random_points(cameras, images, far, count, rng)])
     return cloud
+
+
+def _read_cloud(path: Path) -> PointCloud:
+    """Points of a PLY file or of COLMAP's points3D, told apart by the suffix."""
+    readers = {".bin": colmap_binary.read_points, ".txt": colmap_text.read_points}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        return read_points(path)
+    points = reader(path)
+    return PointCloud(
+        torch.from_numpy(points.xyz.astype(np.float32)),
+        torch.from_numpy(points.rgb.astype(np.float32) / 255),
+    )
 
 
 def _depth_range(config: InitConfig, cameras: Sequence[Camera]) -> tuple[float, float]:

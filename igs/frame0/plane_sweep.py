@@ -89,7 +89,10 @@ def plane_sweep(
     """
     settings = settings or SweepSettings()
     if len(cameras) < 2:
-        raise ValueError(f"plane sweep: needs at least 2 cameras, got {len(cameras)}")
+        raise ValueError(
+            f"plane sweep: needs at least 2 cameras, got {len(cameras)}; frame0.init.mode=points "
+            "or random does with one"
+        )
     near, far = depth_range or rig_depth_range(cameras)
     if not 0 < near < far:
         raise ValueError(f"plane sweep: depth range {near}..{far} must be 0 < near < far")

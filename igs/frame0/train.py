@@ -76,8 +76,8 @@ class Frame0Trainer:
     filter_3d: torch.Tensor | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        _check_images(self.cameras, self.images)
-        self.extent = scene_radius(self.cameras)
+        check_images("frame 0", self.cameras, self.images)
+        self.extent = training_extent(self.cameras, self.start.means)
         rates, n = self.config.rates, len(self.start)
         self.optimizer = GaussianOptimizer(
             self.start,
@@ -182,15 +182,38 @@ class Frame0Trainer:
         self._refresh_filter()
 
 
-def _check_images(cameras: Sequence[Camera], images: Mapping[str, np.ndarray]) -> None:
+def check_images(what: str, cameras: Sequence[Camera], images: Mapping[str, np.ndarray]) -> None:
+    """Refuse images that cannot be optimised against.
+
+    Args:
+        what: what the images are for, for the message.
+        cameras: the training cameras.
+        images: camera name to (H, W, 3) uint8.
+
+    Raises:
+        ValueError: no camera, or an image that is missing or of another size than its camera.
+    """
     if not cameras:
-        raise ValueError("frame 0: no training cameras; views.held_out leaves none")
+        raise ValueError(f"{what}: no training cameras; views.held_out leaves none")
     for camera in cameras:
         if camera.name not in images:
-            raise ValueError(f"frame 0: no image of camera {camera.name!r}")
+            raise ValueError(f"{what}: no image of camera {camera.name!r}")
         if images[camera.name].shape != (camera.height, camera.width, 3):
             raise ValueError(
-                f"frame 0: image of camera {camera.name!r} has shape "
+                f"{what}: image of camera {camera.name!r} has shape "
                 f"{images[camera.name].shape}, its camera says "
                 f"({camera.height}, {camera.width}, 3)"
             )
+
+
+def training_extent(cameras: Sequence[Camera], means: torch.Tensor) -> float:
+    """Size of the scene that rates are relative to, world units.
+
+    `scene_radius` of the cameras; where they share one centre, which says nothing of the scene,
+    the median distance of the points from it.
+    """
+    radius = scene_radius(cameras)
+    if radius > 0 or len(means) == 0:
+        return radius
+    center = torch.as_tensor(cameras[0].center, dtype=means.dtype, device=means.device)
+    return float((means.detach() - center).norm(dim=-1).median())

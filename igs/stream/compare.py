@@ -31,29 +31,36 @@ def compare_modes(
     `hold` keeps frame 0 still for the whole stream, `none` adds refinement, `agm` adds motion,
     `agm_refine_off` is motion alone. Modes with AGM-Net need `motion.weights`.
 
+    A config with refinement off gets preset `s` where a mode refines. All modes run in one
+    process, so that `peak_memory_mb` of one is at least that of those before it.
+
     Returns:
         Summary of each mode that ran, and one line for each that did not, with the reason.
 
     Raises:
-        ConfigError: the config has refinement off, so that two modes would be one.
-        OSError, ValueError: as `StreamSession`.
+        OSError, ValueError: as `StreamSession`; whatever a mode lacks is found before the first
+            one starts.
     """
+    has_weights = bool(config.motion.weights)
+    names = [name for name, (motion, _) in MODES.items() if motion == "none" or has_weights]
+    left_out = [
+        f"{name}: left out, motion.weights names no trained weights"
+        for name in MODES
+        if name not in names
+    ]
+    if has_weights:
+        StreamSession(_configured(config, "agm", None))  # opens all that the modes need
     summaries: dict[str, Mapping[str, Any]] = {}
-    left_out: list[str] = []
     frame0: Path | None = None
-    for name, (motion, refines) in MODES.items():
-        if motion == "agm" and not config.motion.weights:
-            left_out.append(f"{name}: left out, motion.weights names no trained weights")
-            continue
-        mode = _configured(config, name, motion, refines, frame0)
+    for name in names:
+        mode = _configured(config, name, frame0)
         summaries[name] = StreamSession(mode, progress=progress).run()["summary"]
         frame0 = RunFolder(mode.output).frame0.resolve()
     return summaries, left_out
 
 
-def _configured(
-    config: RunConfig, name: str, motion: str, refines: bool, frame0: Path | None
-) -> RunConfig:
+def _configured(config: RunConfig, name: str, frame0: Path | None) -> RunConfig:
+    motion, refines = MODES[name]
     mode = copy.deepcopy(config)
     mode.output = str(Path(config.output) / name)
     mode.motion.mode = motion

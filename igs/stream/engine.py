@@ -104,7 +104,8 @@ class MultiViewEngine:
         """Yield one `StreamFrame` per frame of the source, in order.
 
         Raises:
-            ValueError: cameras that are missing, no Gaussian in the box, bad frames.
+            ValueError: cameras that are missing, no Gaussian in the box, bad frames, or a state
+                taken up that is no key frame of this source's schedule.
         """
         self._bind(source)
         start = 0 if self._state is None else self._state.index + 1
@@ -138,7 +139,16 @@ class MultiViewEngine:
                 antialias=self.config.motion.antialias,
             )
         if self._state is not None:
+            self._check_key(self._state.index)
             self._adopt(self._state)
+
+    def _check_key(self, index: int) -> None:
+        """A state saved at the end of a shorter source may lie off this schedule."""
+        if not self.schedule.is_key(index):
+            raise ValueError(
+                f"frame {index}, behind which the engine resumes, is no key frame of a source of "
+                f"{self.schedule.num_frames} frames at schedule.interval={self.schedule.interval}"
+            )
 
     def _adopt(self, state: EngineState) -> None:
         """Make a key frame's state the one that the next frames start from."""
@@ -155,7 +165,8 @@ class MultiViewEngine:
         return self._emit(frame, self._start, timer, is_key=True, predicted_from=None)
 
     def _next(self, frame: MultiViewFrame, timer: StageTimer) -> StreamFrame:
-        assert self._state is not None, "frame 0 comes first"
+        if self._state is None:
+            raise ValueError(f"the source begins with frame {frame.index}; frame 0 must come first")
         key_index, motion, report = self._state.index, None, None
         gaussians = self._state.gaussians
         if self._key is not None and self._predictor is not None:
@@ -196,7 +207,6 @@ class MultiViewEngine:
 
     def _commit(self, frame: MultiViewFrame, gaussians: Gaussians, timer: StageTimer) -> None:
         """Make this frame the key frame of the next ones."""
-        images = {} if self._predictor is None else self._predictor.images(frame)
         reference = {}
         if self.config.refine.active_only:
             reference = (
@@ -205,6 +215,7 @@ class MultiViewEngine:
                 else self._changes.reference
             )
         with timer.stage("motion"):
+            images = {} if self._predictor is None else self._predictor.images(frame)
             self._adopt(EngineState(frame.index, gaussians, images, reference))
 
     def _emit(

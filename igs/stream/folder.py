@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +21,8 @@ from safetensors.torch import save_file
 
 from igs.motion import Motion
 from igs.scene.files import atomic_path, write_json
+
+_PART = ".part"  # what `atomic_path` writes to
 
 
 class RunFolder:
@@ -33,6 +37,7 @@ class RunFolder:
         self.config = self.root / "experiment_config.yaml"
         self.results = self.root / "results.json"
         self.frame0 = self.root / "frame0.ply"
+        self.frame0_report = self.root / "frame0.json"
         self.state = self.root / "state.safetensors"
         self.records = self.root / "records"
         self.gaussians = self.root / "gaussians"
@@ -43,21 +48,64 @@ class RunFolder:
         self.comparison = self.root / "comparison.mp4"
 
     def start(self) -> Path | None:
-        """Make room for a new run; an earlier run's folder is moved aside, never deleted into.
+        """Make room for a new run; an earlier one is moved aside.
 
-        One earlier run is kept, under the same name with `.previous`.
+        One earlier run is kept, under the same name with `.previous`. A run that finished no frame
+        is not worth that: its folder is used again.
 
         Returns:
             Where the earlier run went, None if there was none.
+
+        Raises:
+            ValueError: the folder, or the one in the way of the earlier run, holds something else
+                than a run; nothing is moved or removed then.
+            OSError: it cannot be made.
         """
         previous = None
         if self.root.exists() and any(self.root.iterdir()):
-            previous = self.root.with_name(self.root.name + ".previous")
-            if previous.exists():
-                shutil.rmtree(previous)
-            self.root.rename(previous)
+            _require_run(self.root)
+            if any(self.records.glob("*.json")):
+                previous = self._move_aside()
+            else:
+                self._clear()
         self.root.mkdir(parents=True, exist_ok=True)
         return previous
+
+    def _move_aside(self) -> Path:
+        root = Path(os.path.abspath(self.root))  # "." has no name of its own
+        previous = root.with_name(root.name + ".previous")
+        if previous.exists():
+            _require_run(previous)
+            shutil.rmtree(previous)
+        root.rename(previous)
+        return previous
+
+    def _clear(self) -> None:
+        self.forget_from(0)
+        for path in (self.frame0, self.frame0_report, self.state, self.results):
+            path.unlink(missing_ok=True)
+
+    def forget_from(self, index: int) -> None:
+        """Remove what there is of frame `index` and later ones, and half-written files."""
+        folders = (self.records, self.gaussians, self.eval_pred, self.eval_gt, self.free_views)
+        for path in (path for folder in folders for path in folder.glob("*")):
+            number = re.search(r"\d+", path.name)
+            if path.suffix == _PART or (number and int(number.group()) >= index):
+                path.unlink()
+        for path in self.root.glob(f".*{_PART}"):
+            path.unlink()
+
+    def check_records(self, count: int) -> None:
+        """Check that the records of frames 0 .. count - 1 are there.
+
+        Raises:
+            ValueError: one is missing; names the file.
+        """
+        for index in range(count):
+            if not self.record(index).is_file():
+                raise ValueError(
+                    f"{self.record(index)}: missing, so the run cannot be resumed; start anew"
+                )
 
     def image(self, folder: Path, index: int) -> Path:
         """Image of frame `index`, named as the original does."""
@@ -86,6 +134,13 @@ class RunFolder:
                 yield json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ValueError(f"{path}: not a frame record ({error})") from error
+
+
+def _require_run(folder: Path) -> None:
+    if not RunFolder(folder).config.is_file():
+        raise ValueError(
+            f"output {folder}: holds files, but no run of igs; name another folder or empty it"
+        )
 
 
 def write_results(path: Path, value: Mapping[str, Any]) -> None:

@@ -16,7 +16,8 @@ _LEGACY_VIEWS = 299  # the original's number, for two turns
 def free_view_path(config: FreeViewConfig, inputs: RunInputs, roles: ViewRoles) -> list[Camera]:
     """One camera per frame; a stream longer than the path starts it again.
 
-    All paths look at the centre of the box, or else where the cameras' axes meet.
+    All paths but the released program's (`legacy_spiral`) look at the centre of the box, or else
+    where the cameras' axes meet.
 
     Args:
         config: see `FreeViewConfig`.
@@ -35,6 +36,8 @@ def free_view_path(config: FreeViewConfig, inputs: RunInputs, roles: ViewRoles) 
     cameras = [source.cameras[name] for name in roles.training]
     if config.size is not None:
         cameras = [c.resized(config.size[0], config.size[1]) for c in cameras]
+    if config.path == "legacy_spiral":
+        return spiral_path(cameras, config.views or _LEGACY_VIEWS, legacy=True)
     views = config.views or source.num_frames or _LEGACY_VIEWS
     focus = _focus(cameras, inputs)
     if config.path == "orbit":
@@ -45,8 +48,6 @@ def free_view_path(config: FreeViewConfig, inputs: RunInputs, roles: ViewRoles) 
         legs = max(1, len(cameras) - 1)
         per_leg = max(1, -(-views // legs))
         return tour_path(cameras, per_leg, around=focus)[:views]
-    if config.path == "legacy_spiral":
-        return spiral_path(cameras, config.views or _LEGACY_VIEWS, legacy=True)
     return spiral_path(cameras, views, focus=focus, turns=config.turns, scale=config.scale)
 
 
@@ -56,4 +57,6 @@ def _focus(cameras: list[Camera], inputs: RunInputs) -> np.ndarray:
     try:
         return focus_point(cameras)
     except ValueError as error:
-        raise ValueError(f"free_view: give box.bounds to look at, since {error}") from error
+        raise ValueError(
+            f"free_view: give box.bounds to look at or free_view.enabled=false, since {error}"
+        ) from error

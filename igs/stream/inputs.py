@@ -9,7 +9,7 @@ import numpy as np
 
 from igs.config import ConfigError
 from igs.config.resources import weights_path
-from igs.config.schema import MotionSettings, RunConfig
+from igs.config.schema import MotionSettings, RunConfig, ViewsConfig
 from igs.motion import AGMNet, load_agm
 from igs.scene import (
     Box,
@@ -34,6 +34,8 @@ class RunInputs:
     Attributes:
         source: the frames.
         held_out: cameras that the camera file sets apart.
+        views: the config's roles by name, of cameras that the source has. The config's positions
+            count in the whole camera file, excluded cameras included.
         box: region that may move, None where the config has none.
         root: what relative paths of the config are relative to.
         frame0_ply: file of the first frame's Gaussians; None when they are optimised here.
@@ -41,6 +43,7 @@ class RunInputs:
 
     source: FrameSource
     held_out: tuple[str, ...]
+    views: ViewsConfig
     box: Box | None
     root: Path
     frame0_ply: Path | None
@@ -58,13 +61,16 @@ def open_inputs(config: RunConfig) -> RunInputs:
     root = Path(data.root)
     if not root.is_dir():
         raise FileNotFoundError(f"data.root {root}: no such folder")
-    # A looped source prefetches by itself, so that the inner one need not start thread on thread.
-    source, held_out = _open_source(config, root, data.prefetch if data.loops == 1 else 0)
+    rig = _open_rig(config, root)
+    views, only = _by_name(config.views, rig)
+    source = _open_source(config, root, rig, views, only)
+    if data.pairs is not None:
+        _check_pairs(config, root / data.pairs, source.num_frames)
     if data.loops > 1:
         source = LoopedSource(source, data.loops, prefetch=data.prefetch)
-    if data.pairs is not None:
-        _check_pairs(config, root / data.pairs, source)
-    return RunInputs(source, held_out, _open_box(config, root), root, _frame0_ply(config, root))
+    held_out = tuple(name for name in rig.held_out if name in source.cameras)
+    box, ply = _open_box(config, root), _frame0_ply(config, root)
+    return RunInputs(source, held_out, views, box, root, ply)
 
 
 def open_network(settings: MotionSettings) -> AGMNet | None:
@@ -81,48 +87,58 @@ def open_network(settings: MotionSettings) -> AGMNet | None:
     return load_agm(weights_path(settings.weights), None if flow is None else weights_path(flow))
 
 
-def _open_source(
-    config: RunConfig, root: Path, prefetch: int
-) -> tuple[FrameSource, tuple[str, ...]]:
-    """The frames of all cameras that are not excluded, and the camera file's held-out ones."""
+def _open_rig(config: RunConfig, root: Path) -> Rig:
     data = config.data
     if data.kind == "layout" and data.cameras is None:
-        rig = Dataset.open(root).scene(data.scene).rig()
-    else:
-        rig = read_rig(root / (data.cameras or "cameras.json"), undistort=data.undistort)
-    excluded = resolve_views(config.views.exclude, rig.cameras)
+        return Dataset.open(root).scene(data.scene).rig()
+    return read_rig(root / (data.cameras or "cameras.json"), undistort=data.undistort)
+
+
+def _by_name(views: ViewsConfig, rig: Rig) -> tuple[ViewsConfig, list[str] | None]:
+    """The same roles with names for positions, and which cameras to use (None: all)."""
+    excluded = resolve_views(views.exclude, rig.cameras)
+    if len(excluded) == len(rig.cameras):
+        raise ConfigError(f"views.exclude: all {len(excluded)} cameras are excluded")
+    inputs = resolve_views(views.inputs, rig.cameras)
+    for name in inputs:
+        if name in excluded:
+            raise ConfigError(f"views.inputs: camera {name!r} is excluded by views.exclude")
+    held_out = None
+    if views.held_out is not None:
+        held_out = [n for n in resolve_views(views.held_out, rig.cameras) if n not in excluded]
     only = [name for name in rig.cameras if name not in excluded] if excluded else None
-    held_out = tuple(name for name in rig.held_out if name not in excluded)
+    return ViewsConfig(held_out, inputs), only
+
+
+def _open_source(
+    config: RunConfig, root: Path, rig: Rig, views: ViewsConfig, only: list[str] | None
+) -> FrameSource:
+    """The frames of all cameras that are not excluded."""
+    data = config.data
+    # A looped source prefetches by itself, so that the inner one need not start thread on thread.
+    prefetch = data.prefetch if data.loops == 1 else 0
     if data.kind == "layout":
-        return _image_source(config, root, rig, only, prefetch), held_out
-    source = VideoFolderSource(
+        uses_network = config.motion.mode == "agm"
+        return ImageFolderSource(
+            root,
+            data.scene,
+            data.images,
+            data.network_images if uses_network else None,
+            cameras=rig,
+            only=only,
+            network_views=views.inputs or None,
+            num_frames=data.num_frames,
+            fps=data.fps,
+            prefetch=prefetch,
+            threads=data.decode_threads,
+        )
+    return VideoFolderSource(
         root / data.videos,
         rig,
         only=only,
         size=None if data.size is None else (data.size[0], data.size[1]),
         num_frames=data.num_frames,
         on_missing="drop" if data.on_missing == "drop" else "error",
-        prefetch=prefetch,
-        threads=data.decode_threads,
-    )
-    return source, held_out
-
-
-def _image_source(
-    config: RunConfig, root: Path, rig: Rig, only: list[str] | None, prefetch: int
-) -> ImageFolderSource:
-    data, inputs = config.data, config.views.inputs
-    uses_network = config.motion.mode == "agm"
-    return ImageFolderSource(
-        root,
-        data.scene,
-        data.images,
-        data.network_images if uses_network else None,
-        cameras=rig,
-        only=only,
-        network_views=resolve_views(inputs, rig.cameras) if inputs else None,
-        num_frames=data.num_frames,
-        fps=data.fps,
         prefetch=prefetch,
         threads=data.decode_threads,
     )
@@ -155,11 +171,15 @@ def _open_box(config: RunConfig, root: Path) -> Box | None:
     return None
 
 
-def _check_pairs(config: RunConfig, path: Path, source: FrameSource) -> None:
-    pairs = [
-        p for p in read_pairs(path).val if not config.data.scene or p.scene == config.data.scene
-    ]
-    if source.num_frames is not None:
-        pairs = pairs[: source.num_frames - 1]
-    schedule = Schedule(config.schedule.interval, source.num_frames)
-    schedule.check_pairs(pairs, interval_from="schedule.interval")
+def _check_pairs(config: RunConfig, path: Path, num_frames: int | None) -> None:
+    """Pairs of further frames than are streamed do not matter."""
+    scene = config.data.scene
+    pairs = [p for p in read_pairs(path).val if not scene or p.scene == scene]
+    if num_frames is not None:
+        pairs = pairs[: num_frames - 1]
+    try:
+        schedule = Schedule(config.schedule.interval, num_frames)
+        schedule.check_pairs(pairs, interval_from="schedule.interval")
+    except ValueError as error:
+        whose = f" of scene {scene!r}" if scene else ""
+        raise ValueError(f"{path}{whose}: {error}") from None

@@ -16,7 +16,7 @@ import torch
 from fused_ssim import photometric_loss
 
 from igs.config.schema import DensifyConfig, RefineConfig
-from igs.frame0.train import ViewDraw
+from igs.frame0.train import ViewDraw, check_images
 from igs.gaussians import (
     DensityRule,
     DensityStatistics,
@@ -78,13 +78,10 @@ def refine_key_frame(
         The refined Gaussians, quaternions of unit length, and what was done.
 
     Raises:
-        ValueError: no cameras, or an image that is missing; names the camera.
+        ValueError: no cameras, or an image that is missing or of another size than its camera;
+            names the camera.
     """
-    if not cameras:
-        raise ValueError("refinement: no training cameras; views.held_out leaves none")
-    for camera in cameras:
-        if camera.name not in images:
-            raise ValueError(f"refinement: no image of camera {camera.name!r}")
+    check_images("refinement", cameras, images)
     total = config.num_iterations()
     still = None if active is None else gaussians.select(~active).detach()
     start = gaussians if active is None else gaussians.select(active)

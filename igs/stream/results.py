@@ -24,10 +24,12 @@ def assemble(
     """The whole of `results.json`.
 
     Args:
-        records: one per frame in order; see `session.frame_record`.
+        records: one per frame in order; see `recorder.FrameRecorder.keep`. The session adds
+            `wall_seconds` and `peak_memory_mb`.
         held_out: measured cameras; the first one's PSNR fills the original's keys.
         fps: renders per second of frame 0's Gaussians.
-        peak_memory_mb: largest resident memory of the process.
+        peak_memory_mb: largest resident memory of the process that ends the run; those that came
+            before it left theirs in their records.
         frame0_seconds: time spent on frame 0 before the stream.
         temporal_stability: dB, see `metrics.stability`; None without held-out cameras.
     """
@@ -86,7 +88,7 @@ def _summary(
         "seconds_per_frame": _mean([reconstruction_seconds(r) for r in later]),
         "seconds_by_stage": {"frame0": frame0_seconds, **stages},
         "bytes_per_frame": _mean([float(r["bytes"]) for r in records]),
-        "peak_memory_mb": peak_memory_mb,
+        "peak_memory_mb": max([peak_memory_mb, *(r["peak_memory_mb"] for r in records)]),
         "num_gaussians": records[-1]["num_gaussians"] if records else 0,
         "fps": fps,
     }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from igs.stream.folder import RunFolder, write_results
 from igs.stream.free_view import free_view_path
 from igs.stream.inputs import open_inputs, open_network
 from igs.stream.recorder import FrameRecorder
+from igs.stream.resume import is_there_to_resume, take_up
 from igs.stream.videos import write_videos
 from igs.stream.views import assign_views
 
@@ -50,8 +52,8 @@ class StreamSession:
 
     Args:
         config: checked here.
-        resume: go on with the run in `config.output` behind its last key frame. Otherwise an
-            earlier run there is moved aside to `<output>.previous`.
+        resume: go on with the run in `config.output` behind its last key frame, if there is one.
+            Otherwise an earlier run there is moved aside to `<output>.previous`.
         progress: told where the run stands.
 
     Raises:
@@ -72,7 +74,8 @@ class StreamSession:
         self.inputs = open_inputs(config)
         self.network = open_network(config.motion)
         cameras = self.inputs.source.cameras
-        self.roles = assign_views(config.views, cameras, self.inputs.held_out, self.inputs.box)
+        views = self.inputs.views
+        self.roles = assign_views(views, cameras, self.inputs.held_out, self.inputs.box)
         background = torch.tensor(config.background, device=config.device)
         self._background = background
         self._recorder = FrameRecorder(
@@ -87,42 +90,55 @@ class StreamSession:
         """Do the whole run; returns what `results.json` holds.
 
         Raises:
+            ConfigError: the run to resume was made with other settings.
             OSError: the disk is full or a folder cannot be written; what was finished stays.
+            ValueError: an output folder that holds something else than a run, or bad input.
         """
-        self._prepare_folder()
-        started = time.perf_counter()
-        gaussians = self._frame0()
-        frame0_seconds = time.perf_counter() - started
+        resumes = self.resume and is_there_to_resume(self.folder, self.config)
+        gaussians = self._open_folder(resumes)
         engine = MultiViewEngine(
-            self.config,
+            replace(self.config, views=self.inputs.views),
             gaussians,
             network=self.network,
             box=self.inputs.box,
             held_out=self.inputs.held_out,
         )
-        if self.resume and self.folder.state.is_file():
-            self._warm_up(engine.resume(self.folder.state), engine)
+        if resumes and take_up(self.folder, engine):
+            self._warm_up(engine)
         self._stream(engine)
-        result = self._results(gaussians, frame0_seconds)
+        result = self._results(gaussians)
         write_results(self.folder.results, result)
         if self.config.write.videos:
             write_videos(self.folder, self.inputs.source.fps)
         return result
 
-    def _prepare_folder(self) -> None:
-        if not self.resume:
+    def _open_folder(self, resumes: bool) -> Gaussians:
+        """Make the folder ready; returns the Gaussians of frame 0."""
+        if resumes and self.folder.frame0.is_file():
+            return self._read_frame0()
+        # A file to load is read first: the earlier run, which is moved aside, may hold it.
+        loads = self.inputs.frame0_ply is not None
+        early = self._timed_frame0() if loads else None
+        if not resumes:
             previous = self.folder.start()
             if previous is not None:
                 logger.warning("%s: the earlier run is now in %s", self.folder.root, previous)
         write_text(self.folder.config, to_yaml(self.config))
+        gaussians, seconds = early or self._timed_frame0()
+        write_results(self.folder.frame0_report, {"seconds": seconds})
+        write_ply(self.folder.frame0, gaussians)
+        # Read back, so that a run taken up later starts from the very same numbers.
+        return self._read_frame0()
+
+    def _read_frame0(self) -> Gaussians:
+        return read_ply(self.folder.frame0).to(self.config.device)
 
     def _report(self, stage: str, done: int, total: int | None, note: str = "") -> None:
         self._progress(Progress(stage, done, total, note))
 
-    def _frame0(self) -> Gaussians:
-        """The Gaussians of frame 0: those of the run taken up, else loaded or optimised."""
-        if self.resume and self.folder.frame0.is_file():
-            return read_ply(self.folder.frame0).to(self.config.device)
+    def _timed_frame0(self) -> tuple[Gaussians, float]:
+        """The Gaussians of frame 0, loaded or optimised, and the seconds that took."""
+        started = time.perf_counter()
         first = next(iter(self.inputs.source.frames(0)), None)
         if first is None:
             raise ValueError(f"data.root {self.inputs.root}: the capture has no frames")
@@ -137,15 +153,15 @@ class StreamSession:
             seed=self.config.seed,
             progress=self._report,
         )
-        write_ply(self.folder.frame0, gaussians)
-        # Read back, so that a run taken up later starts from the very same numbers.
-        return read_ply(self.folder.frame0).to(self.config.device)
+        return gaussians, time.perf_counter() - started
 
-    def _warm_up(self, index: int, engine: MultiViewEngine) -> None:
+    def _warm_up(self, engine: MultiViewEngine) -> None:
         """Show the evaluator the key frame again: flicker needs the frame before."""
-        gaussians = engine.key_gaussians
+        gaussians, index = engine.key_gaussians, engine.key_index
+        assert gaussians is not None
+        assert index is not None
         frame = next(iter(self.inputs.source.frames(index)), None)
-        if frame is not None and gaussians is not None:
+        if frame is not None:
             self._recorder.evaluator(gaussians, frame.images)
 
     def _stream(self, engine: MultiViewEngine) -> None:
@@ -153,16 +169,19 @@ class StreamSession:
         started = time.perf_counter()
         for frame in engine.run(self.inputs.source):
             record = self._recorder.keep(frame)
-            if frame.is_key and self.config.write.state:
-                engine.save(self.folder.state)
             now = time.perf_counter()
             record["wall_seconds"], started = now - started, now
+            record["peak_memory_mb"] = peak_memory_mb()
             write_results(self.folder.record(frame.index), record)
+            # Behind the record: a run that is resumed there does not write it again.
+            if frame.is_key and self.config.write.state:
+                engine.save(self.folder.state)
             shown = results.mean_over_views(record["psnr"])
             note = "" if shown is None else f"{shown:.2f} dB"
             self._report("stream", frame.index + 1, total, note)
 
-    def _results(self, gaussians: Gaussians, frame0_seconds: float) -> dict[str, Any]:
+    def _results(self, gaussians: Gaussians) -> dict[str, Any]:
+        frame0 = json.loads(self.folder.frame0_report.read_text(encoding="utf-8"))
         records = list(self.folder.read_records())
         flicker = [r["flicker_mse"] for r in records if r["flicker_mse"] is not None]
         return results.assemble(
@@ -170,7 +189,7 @@ class StreamSession:
             held_out=self.roles.held_out,
             fps=self._measure_fps(gaussians),
             peak_memory_mb=peak_memory_mb(),
-            frame0_seconds=frame0_seconds,
+            frame0_seconds=frame0["seconds"],
             temporal_stability=stability_db(flicker),
         )
 

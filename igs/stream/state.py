@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from igs.config.difference import first_difference
 from igs.config.schema import StreamConfig
 from igs.gaussians import Gaussians
 from igs.scene.files import atomic_path
@@ -77,7 +78,7 @@ def load_state(path: str | Path, config: StreamConfig) -> EngineState:
         raise ValueError(f"engine state {path}: damaged ({error})") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"engine state {path}: not an engine state of format {FORMAT}")
-    _check_settings(path, json.loads(metadata["settings"]), _settings(config))
+    _check_settings(path, json.loads(metadata["settings"]), config)
     names = [f.name for f in fields(Gaussians)]
     return EngineState(
         index=int(metadata["index"]),
@@ -92,22 +93,21 @@ def _group(tensors: Mapping[str, torch.Tensor], group: str) -> dict[str, np.ndar
     return {k[len(prefix) :]: v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
 
 
+# What results do not depend on, but for rounding.
+_FREE = ("threads", "device")
+
+
 def _settings(config: StreamConfig) -> dict[str, object]:
-    """What results depend on; threads and device may differ, at the price of rounding."""
+    """The settings of the engine alone, also of a config that has more."""
     whole = asdict(config)
     return {f.name: whole[f.name] for f in fields(StreamConfig) if f.name not in _FREE}
 
 
-_FREE = ("threads", "device")
-
-
-def _check_settings(path: Path, saved: dict, wanted: dict, prefix: str = "") -> None:
-    for key in wanted:
-        old, new = saved.get(key), wanted[key]
-        if isinstance(old, dict) and isinstance(new, dict):
-            _check_settings(path, old, new, f"{prefix}{key}.")
-        elif old != new:
-            raise ValueError(
-                f"engine state {path}: made with {prefix}{key}={old}, the config says {new}; "
-                "resume with the same settings or start anew"
-            )
+def _check_settings(path: Path, saved: Mapping[str, object], config: StreamConfig) -> None:
+    difference = first_difference(saved, _settings(config))
+    if difference is not None:
+        key, old, new = difference
+        raise ValueError(
+            f"engine state {path}: made with {key}={old}, the config says {new}; "
+            "resume with the same settings or start anew"
+        )

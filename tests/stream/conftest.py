@@ -5,19 +5,44 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from igs.config import RunConfig
+from igs.config import RunConfig, load_config
 from igs.gaussians import Gaussians, write_ply
 from igs.render import render
 from igs.render.images import to_uint8
 from igs.render.video import write_video
 from igs.scene import Camera, MultiViewFrame
+from igs.stream import StreamSession
 
 WIDTH, HEIGHT = 48, 32
+WORDS = [
+    "frame0.mode=load",
+    "frame0.ply=frame0.ply",
+    "schedule.interval=3",
+    "refine.iterations=4",
+    "free_view.path=tour",
+]
+
+
+def configured(capture: Path, output: Path, *words: str) -> RunConfig:
+    base = [f"data.root={capture}", f"output={output}", *WORDS]
+    return load_config(RunConfig, None, [*base, *words])
+
+
+def without_times(results: dict[str, Any]) -> dict[str, Any]:
+    """Everything in results.json that a second run must give again."""
+    frames = [
+        {k: v for k, v in frame.items() if not k.startswith("seconds")}
+        for frame in results["frames"]
+    ]
+    kept = ("psnr_mean", "psnr_last_key", "ssim_mean", "temporal_stability", "bytes_per_frame")
+    summary = {key: results["summary"][key] for key in kept}
+    return {"psnr": results["psnr"], "frames": frames, "summary": summary}
 
 
 def toy_cameras(count: int = 5) -> dict[str, Camera]:
@@ -114,3 +139,11 @@ def toy_capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "cameras.json").write_text(json.dumps({"fps": 30, "cameras": cameras}))
     write_ply(root / "frame0.ply", toy_gaussians())
     return root
+
+
+@pytest.fixture(scope="session")
+def finished(toy_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a whole run; not to be changed."""
+    output = tmp_path_factory.mktemp("runs") / "whole"
+    StreamSession(configured(toy_capture, output)).run()
+    return output

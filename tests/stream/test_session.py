@@ -7,51 +7,20 @@ import re
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from igs.cli import main
-from igs.config import RunConfig, load_config
 from igs.gaussians import read_ply
 from igs.stream import StreamSession
 from igs.stream.results import table
 
-WORDS = [
-    "frame0.mode=load",
-    "frame0.ply=frame0.ply",
-    "schedule.interval=3",
-    "refine.iterations=4",
-    "free_view.path=tour",
-]
-
-
-def configured(capture: Path, output: Path, *words: str) -> RunConfig:
-    base = [f"data.root={capture}", f"output={output}", *WORDS]
-    return load_config(RunConfig, None, [*base, *words])
+from .conftest import WORDS, configured, without_times
 
 
 def files(folder: Path, pattern: str) -> list[str]:
     return sorted(path.name for path in folder.glob(pattern))
-
-
-def without_times(results: dict[str, Any]) -> dict[str, Any]:
-    """Everything in results.json that a second run must give again."""
-    frames = [
-        {k: v for k, v in frame.items() if not k.startswith("seconds")}
-        for frame in results["frames"]
-    ]
-    kept = ("psnr_mean", "psnr_last_key", "ssim_mean", "temporal_stability", "bytes_per_frame")
-    summary = {key: results["summary"][key] for key in kept}
-    return {"psnr": results["psnr"], "frames": frames, "summary": summary}
-
-
-@pytest.fixture(scope="module")
-def finished(toy_capture: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("runs") / "whole"
-    StreamSession(configured(toy_capture, output)).run()
-    return output
 
 
 def test_every_file_of_the_spec_is_there(finished: Path) -> None:
@@ -93,28 +62,6 @@ def test_the_same_command_gives_the_same_results(
     again = StreamSession(configured(toy_capture, tmp_path / "again")).run()
     first = json.loads((finished / "results.json").read_text())
     assert without_times(json.loads(json.dumps(again))) == without_times(first)
-
-
-class KilledError(Exception):
-    """Stands for a killed process."""
-
-
-def test_an_interrupted_run_is_taken_up_to_the_same_results(
-    finished: Path, toy_capture: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / "cut"
-
-    def stop(progress: Any) -> None:
-        if progress.stage == "stream" and progress.done == 6:
-            raise KilledError
-
-    with pytest.raises(KilledError):
-        StreamSession(configured(toy_capture, output), progress=stop).run()
-    assert not (output / "results.json").exists()
-    assert not list(output.rglob("*.part"))
-    done = StreamSession(configured(toy_capture, output), resume=True).run()
-    first = json.loads((finished / "results.json").read_text())
-    assert without_times(json.loads(json.dumps(done))) == without_times(first)
 
 
 def test_a_new_run_moves_the_old_one_aside(toy_capture: Path, tmp_path: Path) -> None:
