@@ -37,6 +37,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the words of a command; settings (``key=value``) may stand anywhere among options."""
+    parser = build_parser()
+    arguments, extra = parser.parse_known_args(argv)
+    # argparse fills a list of positionals once and leaves those behind a later option over.
+    if any(word.startswith("-") or not hasattr(arguments, "overrides") for word in extra):
+        parser.error(f"unrecognized arguments: {' '.join(extra)}")
+    if extra:
+        arguments.overrides += extra
+    return arguments
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
@@ -47,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 after success, 2 after an error that the user can mend (printed in one line), 130 when
         interrupted; a verb may return others. Wrong usage ends in argparse's own SystemExit.
     """
-    arguments = build_parser().parse_args(argv)
+    arguments = parse(argv)
     logging.basicConfig(
         level=logging.DEBUG if arguments.debug else logging.INFO, format="%(message)s"
     )
@@ -60,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has left; Python must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, NotImplementedError) as error:
         if arguments.debug:
             raise
         print(f"igs: error: {one_line(error)}", file=sys.stderr)

@@ -39,6 +39,8 @@ class ProgressBars:
             self._bar = tqdm(
                 desc=_TITLES[progress.stage],
                 total=progress.total,
+                # A run taken up starts in the middle; what was there is no speed.
+                initial=max(0, progress.done - 1),
                 unit=_UNITS[progress.stage],
                 mininterval=0.5,
                 dynamic_ncols=True,

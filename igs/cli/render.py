@@ -30,11 +30,13 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
     from tqdm import tqdm
 
+    from igs.config.validate import check_device
     from igs.gaussians import read_ply
     from igs.render import render
     from igs.render.video import VideoWriter
     from igs.scene import read_rig
 
+    check_device(arguments.device)
     gaussians = read_ply(arguments.ply).to(arguments.device)
     cameras = list(read_rig(arguments.cameras, undistort=True).cameras.values())
     if arguments.size is not None:

@@ -9,7 +9,8 @@ from typing import Any
 EPILOG = """examples:
   igs stream --config configs/demo.yaml
   igs stream --config configs/panoptic_basketball.yaml data.root=DIR output=outputs/basketball
-  igs stream --config configs/demo.yaml refine.mode=l motion=none --resume
+  igs stream --config configs/demo.yaml refine.mode=l motion=none
+  igs stream --config configs/demo.yaml --resume
   igs stream --config configs/demo.yaml --compare
 """
 
@@ -35,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        "--resume", action="store_true", help="go on with the run in the output folder"
+        "--resume",
+        action="store_true",
+        help="go on with the run in the output folder, which must have the same settings",
     )
     group.add_argument(
         "--compare",
@@ -60,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line in left_out:
             print(line)
         print(table(summaries))
+        print(f"{'runs:':12} {Path(config.output) / '<mode>'}")
         return 0
     _say_what_is_off(config)
     with ProgressBars() as bars:
