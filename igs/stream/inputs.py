@@ -160,7 +160,10 @@ def _open_box(config: RunConfig, root: Path) -> Box | None:
     if box.bounds is not None:
         if len(box.bounds) != 2:
             raise ConfigError("box.bounds: needs two corners, [[x, y, z], [x, y, z]]")
-        return Box(np.array(box.bounds[0]), np.array(box.bounds[1]))
+        try:
+            return Box(np.array(box.bounds[0]), np.array(box.bounds[1]))
+        except ValueError as error:
+            raise ConfigError(f"box.bounds: {error}") from None
     if box.file is not None:
         scene = box.scene or config.data.scene
         if not scene:

@@ -11,6 +11,8 @@ import pytest
 
 import igs
 from igs import cli
+from igs.cli.progress import ProgressBars
+from igs.stream import Progress
 
 
 @pytest.fixture
@@ -79,6 +81,57 @@ def test_a_programming_error_is_not_hidden(verb):
     verb(raiser(RuntimeError("a bug")))
     with pytest.raises(RuntimeError):
         cli.main(["try-it"])
+
+
+def test_what_is_not_there_yet_is_one_line(verb, capsys):
+    verb(raiser(NotImplementedError("CUDA tensors: no CUDA engine yet")))
+    assert cli.main(["try-it"]) == 2
+    assert "igs: error: CUDA tensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a=1", "--config", "f", "b=2", "--resume", "c=3"],
+        ["--resume", "a=1", "b=2", "--config", "f", "c=3"],
+        ["--config", "f", "--resume", "a=1", "b=2", "c=3"],
+    ],
+)
+def test_settings_may_stand_anywhere(words):
+    arguments = cli.parse(["stream", *words])
+    assert arguments.overrides == ["a=1", "b=2", "c=3"]
+    assert arguments.resume
+    assert arguments.config == "f"
+
+
+@pytest.mark.parametrize(
+    "words", [["stream", "--config", "f", "--resum3"], ["doctor", "a=1"], ["doctor", "-x"]]
+)
+def test_words_that_nothing_takes_are_refused(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert stop.value.code == 2
+    assert f"unrecognized arguments: {words[-1]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["stream", "render"])
+def test_a_device_that_is_not_there_is_one_line(verb, tmp_path, capsys):
+    words = {
+        "stream": ["--config", "demo", "device=cuda:99"],
+        "render": ["x.ply", "--cameras", "c", "--out", "o.mp4", "--device", "cuda:99"],
+    }[verb]
+    assert cli.main([verb, *words]) == 2
+    assert "device: 'cuda:99' is asked for" in capsys.readouterr().err
+
+
+def test_the_bar_of_a_run_taken_up_starts_where_it_is():
+    bars = ProgressBars()
+    with bars:
+        bars(Progress("stream", 41, 60))
+        assert bars._bar is not None
+        assert (bars._bar.initial, bars._bar.n) == (40, 41)
+        bars(Progress("stream", 42, 60))
+        assert (bars._bar.initial, bars._bar.n) == (40, 42)
 
 
 def test_unknown_verb(capsys):

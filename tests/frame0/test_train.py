@@ -12,11 +12,13 @@ import torch
 from igs.config.schema import Frame0Config, InitConfig
 from igs.frame0 import Frame0Trainer, gaussians_from_points, initial_points
 from igs.frame0.initial import SH_C0
+from igs.frame0.train import training_extent
 from igs.gaussians import Gaussians, PointCloud, write_points
 from igs.metrics import psnr
 from igs.render import render
 from igs.render.images import to_float, to_uint8
-from igs.scene import Camera
+from igs.scene import Camera, colmap_binary, colmap_text
+from igs.scene.colmap_records import ColmapPoints
 
 BLACK = torch.zeros(3)
 
@@ -106,6 +108,28 @@ def test_points_can_come_from_files(tmp_path: Path) -> None:
     config = InitConfig(mode="points", files=files, max_points=40, depth_range=[2.0, 4.0])
     read = initial_points(config, cameras, images, tmp_path, 0)
     assert len(read) == 40
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".txt"])
+def test_points_can_come_from_colmap(tmp_path: Path, suffix: str) -> None:
+    write = (colmap_binary if suffix == ".bin" else colmap_text).write_points
+    xyz, rgb = np.arange(9.0).reshape(3, 3), np.full((3, 3), [0, 51, 255])
+    write(tmp_path / f"points3D{suffix}", ColmapPoints.of(xyz, rgb))
+    # Cameras whose axes never meet have no depth range, and none is needed.
+    cameras, images, _ = scene()
+    config = InitConfig(mode="points", files=[f"points3D{suffix}"])
+    read = initial_points(config, cameras, images, tmp_path, 0)
+    torch.testing.assert_close(read.positions, torch.arange(9.0).reshape(3, 3))
+    torch.testing.assert_close(read.colors, torch.tensor([[0.0, 0.2, 1.0]]).repeat(3, 1))
+
+
+def test_one_camera_takes_its_extent_from_the_points() -> None:
+    cameras, images, truth = scene()
+    extent = training_extent(cameras[2:3], truth.means)
+    assert 2.0 < extent < 4.0
+    assert training_extent(cameras, truth.means) == pytest.approx(0.66)
+    trainer = Frame0Trainer(short(), cameras[2:3], images, truth, BLACK, 0)
+    assert np.isfinite(trainer.step(1))
 
 
 def test_random_points_lie_in_view_at_the_depths_asked_for() -> None:

@@ -204,3 +204,12 @@ def test_what_stands_still_stays_the_same_bits(toy_config: RunConfig) -> None:
     still = toy_gaussians().means
     same = (means[:, None] == still[None]).all(-1).any(1).sum()
     assert int(same) >= 104 - report.num_active
+
+
+def test_a_source_that_begins_later_is_refused(toy_config: RunConfig) -> None:
+    class Late(ToySource):
+        def frames(self, start: int = 0):
+            return super().frames(start + 2)
+
+    with pytest.raises(ValueError, match="begins with frame 2; frame 0 must come first"):
+        run(toy_config, Late())
