@@ -49,14 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _path(arguments: argparse.Namespace, cameras: list) -> list:
-    from igs.render.paths import focus_point, orbit_path, spiral_path, tour_path
+    from igs.render.paths import focus_point
+    from igs.stream.free_view import camera_path
 
     if arguments.path == "cameras":
         return cameras
-    focus = focus_point(cameras)
-    if arguments.path == "orbit":
-        return orbit_path(cameras[0], focus, arguments.views)
-    if arguments.path == "tour":
-        per_leg = max(1, -(-arguments.views // max(1, len(cameras) - 1)))
-        return tour_path(cameras, per_leg, around=focus)[: arguments.views]
-    return spiral_path(cameras, arguments.views, focus=focus)
+    return camera_path(arguments.path, cameras, arguments.views, focus_point(cameras))

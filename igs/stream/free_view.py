@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from igs.config.schema import FreeViewConfig
@@ -22,7 +24,7 @@ def free_view_path(config: FreeViewConfig, inputs: RunInputs, roles: ViewRoles) 
     Args:
         config: see `FreeViewConfig`.
         inputs: the rig and the box.
-        roles: the path runs through the training cameras.
+        roles: the path runs through the training cameras; `legacy_spiral` through all.
 
     Returns:
         The cameras in order; empty if the video is switched off.
@@ -32,23 +34,48 @@ def free_view_path(config: FreeViewConfig, inputs: RunInputs, roles: ViewRoles) 
     """
     if not config.enabled:
         return []
-    source = inputs.source
-    cameras = [source.cameras[name] for name in roles.training]
+    source, legacy = inputs.source, config.path == "legacy_spiral"
+    names = source.cameras if legacy else roles.training
+    cameras = [source.cameras[name] for name in names]
     if config.size is not None:
         cameras = [c.resized(config.size[0], config.size[1]) for c in cameras]
-    if config.path == "legacy_spiral":
+    if legacy:
         return spiral_path(cameras, config.views or _LEGACY_VIEWS, legacy=True)
     views = config.views or source.num_frames or _LEGACY_VIEWS
     focus = _focus(cameras, inputs)
-    if config.path == "orbit":
-        # About the rig's own vertical: one camera's may lean.
+    return camera_path(config.path, cameras, views, focus, turns=config.turns, scale=config.scale)
+
+
+def camera_path(
+    kind: str,
+    cameras: Sequence[Camera],
+    num_views: int,
+    focus: np.ndarray,
+    *,
+    turns: float = 2.0,
+    scale: float = 1.0,
+) -> list[Camera]:
+    """A path of a given length about a rig.
+
+    Args:
+        kind: `spiral`, `orbit` (about the rig's vertical) or `tour` (from camera to camera).
+        cameras: the rig in order; the first lends size and intrinsics.
+        num_views: number of cameras returned.
+        focus: (3,) world point to look at.
+        turns: of the spiral.
+        scale: of the spiral, relative to the rig's spread.
+
+    Raises:
+        ValueError: a rig that has no such path, or a count below one.
+    """
+    if kind == "orbit":
+        # One camera's own vertical may lean.
         up = -np.mean([camera.camera_to_world[:3, 1] for camera in cameras], axis=0)
-        return orbit_path(cameras[0], focus, views, up=up)
-    if config.path == "tour":
+        return orbit_path(cameras[0], focus, num_views, up=up)
+    if kind == "tour":
         legs = max(1, len(cameras) - 1)
-        per_leg = max(1, -(-views // legs))
-        return tour_path(cameras, per_leg, around=focus)[:views]
-    return spiral_path(cameras, views, focus=focus, turns=config.turns, scale=config.scale)
+        return tour_path(cameras, -(-num_views // legs), around=focus)[:num_views]
+    return spiral_path(cameras, num_views, focus=focus, turns=turns, scale=scale)
 
 
 def _focus(cameras: list[Camera], inputs: RunInputs) -> np.ndarray:

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from igs.cli import main
 from igs.config import ConfigError
 from igs.config.schema import RefineConfig
 from igs.gaussians import read_ply
 from igs.render.video import write_video
 from igs.scene import Camera
 from igs.stream import StreamSession, refine_key_frame
+from igs.stream.free_view import free_view_path
 from igs.stream.inputs import open_inputs
+from igs.stream.views import assign_views
 
 from .conftest import ToySource, configured, toy_gaussians
 
@@ -186,3 +189,29 @@ def test_refinement_names_an_image_of_another_size() -> None:
             background=torch.zeros(3),
             generator=torch.Generator(),
         )
+
+
+def test_the_command_for_own_videos_in_the_docs_works(
+    toy_capture: Path, tmp_path: Path, project_root: Path
+) -> None:
+    text = (project_root / "docs" / "streaming.md").read_text(encoding="utf-8")
+    (line,) = (row for row in text.splitlines() if "data.root=my_capture" in row)
+    given = {"data.root": str(toy_capture), "output": str(tmp_path / "run")}
+    words = [
+        f"{key}={given[key]}" if (key := word.partition("=")[0]) in given else word
+        for word in line.split()[1:]
+    ]
+    quick = ["frame0.iterations=3", "frame0.init.max_points=200", "refine.iterations=2"]
+    assert main([*words, *SHORT, *quick, "threads=1"]) == 0
+    assert (tmp_path / "run" / "results.json").is_file()
+
+
+def test_the_released_spiral_runs_through_all_cameras(toy_capture: Path, tmp_path: Path) -> None:
+    def centers(*words: str) -> np.ndarray:
+        config = configured(toy_capture, tmp_path, "free_view.path=legacy_spiral", *words)
+        inputs = open_inputs(config)
+        roles = assign_views(inputs.views, inputs.source.cameras, inputs.held_out)
+        return np.stack([c.center for c in free_view_path(config.free_view, inputs, roles)])
+
+    assert len(centers()) == 299
+    np.testing.assert_array_equal(centers("views.held_out=[0]"), centers("views.held_out=[]"))
