@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from igs.gaussians import Gaussians
-from igs.render import render, render_depths
+from igs.render import render_depths
 from igs.scene import Camera
 from igs.scene.synthetic import SyntheticScene, SyntheticSceneConfig
-from igs.training.appearance import AppearanceConfig, CameraLooks
+from igs.training.appearance import AppearanceConfig
 from igs.training.camera_groups import camera_groups
 from igs.training.sample import TrainingSample
+from igs.training.shots import CameraShots, scene_images
 from igs.training.true_flow import render_flow
 
 # Places in the seed sequence of a sample.
@@ -114,7 +115,7 @@ class SyntheticData:
         views, further = self._views(index, scene)
         size = self.config.input_size
         cameras = [camera.resized(size, size) for camera in views]
-        shots = _Shots(self.config.appearance, scene, cameras, (self.seed, index, _LOOKS))
+        shots = CameraShots(self.config.appearance, scene, cameras, (self.seed, index, _LOOKS))
         gaussians = Gaussians(**vars(known.at(cur_time)))
         translation, rotation = known.motion(cur_time, next_time)
         flow, valid = self._flow(scene, cur_time, next_time, cameras)
@@ -162,40 +163,7 @@ class SyntheticData:
         factor = self.config.target_long_side / max(cameras[0].width, cameras[0].height)
         width, height = (round(side * factor) for side in (cameras[0].width, cameras[0].height))
         sized = tuple(camera.resized(width, height) for camera in cameras)
-        return _images(scene, time, sized).clamp(0, 1), sized
-
-
-class _Shots:
-    """The input images of one sample."""
-
-    def __init__(
-        self,
-        config: AppearanceConfig,
-        scene: SyntheticScene,
-        cameras: Sequence[Camera],
-        seed: tuple[int, ...],
-    ) -> None:
-        rng = np.random.default_rng(seed)
-        self._scene, self._cameras, self._seed = scene, cameras, seed
-        self._looks = CameraLooks.draw(config, len(cameras), rng)
-        blurred = rng.random() < config.blur_share
-        shutter = rng.uniform(0, config.shutter)
-        steps = config.blur_steps if blurred else 1
-        self._offsets = shutter * (np.arange(steps) - (steps - 1) / 2) / steps
-
-    def at(self, time: float, shot: int) -> Tensor:
-        """(V, 3, S, S) images at a time; `shot` tells apart the noise of several."""
-        instants = [_images(self._scene, time + d, self._cameras) for d in self._offsets]
-        words = np.random.SeedSequence((*self._seed, shot)).generate_state(1)
-        generator = torch.Generator().manual_seed(int(words[0]))
-        return self._looks.picture(torch.stack(instants).mean(dim=0), time, generator)
-
-
-def _images(scene: SyntheticScene, time: float, cameras: Sequence[Camera]) -> Tensor:
-    """(V, 3, H, W) renderings."""
-    gaussians = Gaussians(**vars(scene.at(time)))
-    with torch.no_grad():
-        return torch.stack([render(gaussians, camera).color for camera in cameras])
+        return scene_images(scene, time, sized).clamp(0, 1), sized
 
 
 def _depths(gaussians: Gaussians, cameras: Sequence[Camera]) -> Tensor:
