@@ -21,7 +21,8 @@ CHEAP = ["refine.iterations=10", "write.videos=false", "threads=2"]
 def run(config: str, output: Path, words: list[str]) -> dict:
     """One stream in a fresh process; returns its summary."""
     command = [sys.executable, "-m", "igs.cli", "stream", "--config", config]
-    subprocess.run([*command, f"output={output}", *CHEAP, *words], check=True)
+    words = [f"output={output}", *CHEAP, *words]
+    subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL)
     return json.loads((output / "results.json").read_text())["summary"]
 
 
