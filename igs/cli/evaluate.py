@@ -34,6 +34,9 @@ def _summary(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give the output folder of a finished run")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["summary"]
+        summary = json.loads(path.read_text(encoding="utf-8"))["summary"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not the results of a run ({error})") from error
+    if not isinstance(summary, dict):
+        raise ValueError(f"{path}: not the results of a run (its summary is no object)")
+    return summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def equal(a: Gaussians, b: Gaussians) -> bool:
 
 def tiny_network() -> AGMNet:
     torch.manual_seed(3)
-    network = AGMNet(AGMConfig.small())
+    network = AGMNet(replace(AGMConfig.small(), network_size=64, anchors=64))
     with torch.no_grad():
         network.decoder.translation.weight.normal_(0, 0.02)
     return network
