@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import igs
 
-VERBS = ("stream", "evaluate", "render", "doctor")
+VERBS = ("stream", "evaluate", "render", "train", "doctor")
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
