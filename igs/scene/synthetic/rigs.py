@@ -36,9 +36,9 @@ class RigPlan:
 
 
 PLANS = {
-    "arc": RigPlan((13, 21), (18.0, 45.0), (-5.0, 25.0), (2, 3), (0.8, 1.8)),
-    "meeting": RigPlan((10, 13), (30.0, 65.0), (5.0, 40.0), (1, 2), (0.8, 1.8)),
-    "ring": RigPlan((8, 24), (180.0, 180.0), (0.0, 45.0), (1, 3), (0.8, 1.8), closed=True),
+    "arc": RigPlan((13, 21), (18.0, 45.0), (-5.0, 25.0), (2, 3), (0.9, 2.4)),
+    "meeting": RigPlan((10, 13), (30.0, 65.0), (5.0, 40.0), (1, 2), (0.9, 2.4)),
+    "ring": RigPlan((8, 24), (180.0, 180.0), (0.0, 45.0), (1, 3), (0.9, 2.4), closed=True),
 }
 
 
@@ -57,7 +57,7 @@ def draw_rig(
     width, height, focal = _lens(rng, config)
     short = min(width, height) / (2 * focal)
     radius = float(np.linalg.norm(half)) / (short * rng.uniform(*plan.fill))
-    radius = max(radius, 1.4 * float(np.linalg.norm(half)))
+    radius = max(radius, 1.2 * float(np.linalg.norm(half)))
     cameras = []
     for name, (azimuth, elevation) in enumerate(_directions(rng, plan)):
         distance = radius * rng.uniform(0.92, 1.08)

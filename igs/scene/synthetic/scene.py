@@ -180,7 +180,7 @@ def _draw_actors(stage: Stage, count: int) -> tuple[Part, ...]:
     number = int(rng.integers(*config.num_parts, endpoint=True))
     nothing_moves = rng.random() < config.still_scenes
     mean = float(stage.half.mean())
-    sizes = mean * np.exp(rng.uniform(np.log(0.18), np.log(0.75 / number**0.2), number))
+    sizes = mean * np.exp(rng.uniform(np.log(0.22), np.log(0.9 / number**0.2), number))
     counts = np.maximum(np.round(count * sizes**1.5 / (sizes**1.5).sum()).astype(int), 40)
     return tuple(
         draw_actor(stage, int(n), float(size), nothing_moves or rng.random() < config.still_share)
