@@ -202,6 +202,22 @@ def test_still_scenes_are_still():
     torch.testing.assert_close(rotation[:, 0], torch.ones(len(scene)))
 
 
+def test_some_parts_leave():
+    def farthest(share: float) -> float:
+        config = dataclasses.replace(
+            SMALL, leaving_share=share, speed=(0.05, 0.1), part_kinds=("rigid",), still_share=0.0
+        )
+        config = dataclasses.replace(config, still_scenes=0.0)
+        return max(
+            float(np.abs(part.at(t)[0]).max())
+            for seed in range(4)
+            for part in SyntheticScene.draw(config, seed).parts[1:]
+            for t in (0.0, 59.0)
+        )
+
+    assert farthest(0.0) < 3 < farthest(1.0)
+
+
 def test_a_reconstruction_is_a_little_off_and_moves_alike():
     scene = SyntheticScene.draw(SMALL, 4)
     other = scene.reconstructed(1)

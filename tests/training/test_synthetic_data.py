@@ -12,13 +12,14 @@ from torch.nn import functional as F
 
 from igs.gaussians import Gaussians
 from igs.motion import Motion, warp
-from igs.render import render
+from igs.render import render, render_depths
+from igs.scene import Camera
 from igs.scene.synthetic import RIG_KINDS, SyntheticSceneConfig
 from igs.training.appearance import AppearanceConfig, CameraLooks
 from igs.training.camera_groups import camera_groups
 from igs.training.sample import TrainingSample
 from igs.training.synthetic_data import SyntheticData, SyntheticDataConfig
-from igs.training.true_flow import project
+from igs.training.true_flow import project, render_flow
 
 SCENE = SyntheticSceneConfig(num_gaussians=(3000, 4000), still_share=0.0, still_scenes=0.0)
 PLAIN = SyntheticDataConfig(
@@ -119,6 +120,42 @@ def at_pixels(image: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
     """(C, H, W) sampled at (n, 2) pixels, (n, C)."""
     grid = (2 * place / 96 - 1)[None, None]
     return F.grid_sample(image[None], grid, align_corners=False)[0, :, 0].T
+
+
+def sheet(left: float, right: float, depth: float) -> Gaussians:
+    """An opaque square of Gaussians across the view, two units high."""
+    x, y = torch.meshgrid(torch.arange(left, right, 0.05), torch.arange(-1, 1, 0.05), indexing="ij")
+    means = torch.stack([x.flatten(), y.flatten(), torch.full((x.numel(),), depth)], dim=1)
+    count = len(means)
+    return Gaussians(
+        means,
+        torch.full((count, 3), 0.04).log(),
+        torch.tensor([1.0, 0, 0, 0]).repeat(count, 1),
+        torch.full((count,), 5.0),
+        torch.zeros(count, 1, 3),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shift", "expected"),
+    [((-0.4, 0, 0), True), ((0.8, 0, 0), False), ((-1.5, 0, 0), False), ((0, 0, -5.0), False)],
+    ids=["seen", "behind the screen", "outside", "behind the camera"],
+)
+def test_flow_counts_where_a_thing_is_still_seen(shift, expected: bool):
+    camera = Camera("front", 64, 64, 96.0, 96.0, 32.0, 32.0, np.eye(4))
+    wall, screen, thing = sheet(-2, 2, 4.0), sheet(0.0, 0.8, 2.0), sheet(-0.8, -0.3, 3.0)
+    before = Gaussians.concatenate([wall, screen, thing])
+    moved = thing.means + torch.tensor([float(s) for s in shift])
+    after = before.replace(means=torch.cat([wall.means, screen.means, moved]))
+    depth = render_depths(after, [camera])[:, 0]
+    flow, valid = render_flow(before, after.means, depth, [camera])
+    row, column = 32, 32 + round(96 * -0.55 / 3)
+    assert bool(valid[0, row, column]) == expected
+    assert bool(valid[0, 32, 45])  # the screen stands still and is seen
+    torch.testing.assert_close(flow[0, :, 32, 45], torch.zeros(2), atol=1e-3, rtol=0)
+    if shift[2] == 0:
+        expected_flow = torch.tensor([96 * shift[0] / 3, 0.0])
+        torch.testing.assert_close(flow[0, :, row, column], expected_flow, atol=0.05, rtol=0.02)
 
 
 def test_flow_carries_the_next_image_back():
