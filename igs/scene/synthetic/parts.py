@@ -90,8 +90,8 @@ class Part:
         """
         count = len(self.points)
         local = rng.normal(size=(count, 3)) * np.exp(self.log_scales) * 0.5 * level
-        tilt = quat.from_axis_angle(_unit(rng.normal(size=(count, 3))), rng.normal(size=count) / 8)
-        tilt = tilt if level > 0 else quat.IDENTITY
+        angles = rng.normal(size=count) * 0.12 * level
+        tilt = quat.from_axis_angle(_unit(rng.normal(size=(count, 3))), angles)
         return replace(
             self,
             points=self.points + quat.rotate(self.quats, local),
