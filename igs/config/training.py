@@ -144,13 +144,17 @@ class TrainDataConfig:
     kind `synthetic`: scenes made on the fly, without end. `igs_data`: the public layout in
     `root`. `photos`: a folder of photographs whose cut-outs serve as textures. `synthetic`: what
     scenes are drawn from, the fields of `SyntheticDataConfig` with its sections `scene` and
-    `appearance`; what is left out keeps its default.
+    `appearance`. `igs_data`: how stored scenes are read, the fields of `IgsDataConfig`;
+    `igs_data_validation`: what is otherwise for the held-out pairs. What is left out keeps its
+    default.
     """
 
     kind: str = "synthetic"
     root: Optional[str] = None
     photos: Optional[str] = None
     synthetic: dict[str, Any] = field(default_factory=dict)
+    igs_data: dict[str, Any] = field(default_factory=dict)
+    igs_data_validation: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

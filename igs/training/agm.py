@@ -91,8 +91,13 @@ class MotionTask:
 
     def source(self, seed: int, validation: bool) -> SampleSource[TrainingSample]:
         """Samples of a seed, with supervision views where they are looked at."""
-        size = self.network.config.network_size
-        return scene_source(self.config.data, seed, size, targets=self.looks or validation)
+        return scene_source(
+            self.config.data,
+            seed,
+            self.network.config.network_size,
+            targets=self.looks or validation,
+            validation=validation,
+        )
 
     def to_device(
         self, batch: Batch[TrainingSample], device: torch.device

@@ -10,17 +10,24 @@ from typing import Any, TypeVar
 from igs.config.load import ConfigError
 from igs.config.training import TrainDataConfig
 from igs.training.batches import SampleSource
+from igs.training.igs_data import IgsData, IgsDataConfig
 from igs.training.sample import TrainingSample
 from igs.training.synthetic_data import SyntheticData, SyntheticDataConfig
 
 T = TypeVar("T")
 
 # What follows from the other settings of a run.
-DERIVED = ("input_size", "photometric", "flow")
+DERIVED = ("root", "split", "input_size", "photometric", "flow")
 
 
 def scene_source(
-    config: TrainDataConfig, seed: int, size: int, *, targets: bool = False, flow: bool = False
+    config: TrainDataConfig,
+    seed: int,
+    size: int,
+    *,
+    targets: bool = False,
+    flow: bool = False,
+    validation: bool = False,
 ) -> SampleSource[TrainingSample]:
     """Samples of scenes.
 
@@ -30,10 +37,15 @@ def scene_source(
         size: side of the input images, pixels.
         targets: also make supervision views.
         flow: also make the true flow.
+        validation: hold out. Synthetic scenes are other ones for another seed; stored ones have a
+            list of their own.
 
     Raises:
         ConfigError: settings of scenes that do not exist or do not fit.
+        FileNotFoundError, SceneError: stored scenes that are missing or damaged.
     """
+    if config.kind == "igs_data":
+        return IgsData(igs_data_config(config, size, targets, validation), seed)
     return SyntheticData(synthetic_config(config, size, targets, flow), seed)
 
 
@@ -45,11 +57,7 @@ def synthetic_config(
     Raises:
         ConfigError: names the key, and the nearest right one.
     """
-    key = "data.synthetic"
-    for name in DERIVED:
-        if name in config.synthetic:
-            raise ConfigError(f"{key}.{name}: follows from the other settings; leave it out")
-    changes = dict(config.synthetic)
+    key, changes = "data.synthetic", dict(config.synthetic)
     if config.photos is not None:
         scene = _mapping(changes.get("scene", {}), f"{key}.scene")
         changes["scene"] = {**scene, "photos": config.photos}
@@ -57,13 +65,33 @@ def synthetic_config(
     return replace(made, input_size=size, photometric=targets, flow=flow)
 
 
+def igs_data_config(
+    config: TrainDataConfig, size: int, targets: bool, validation: bool
+) -> IgsDataConfig:
+    """How stored samples are read.
+
+    Raises:
+        ConfigError: names the key, and the nearest right one.
+    """
+    split = "val" if validation else "train"
+    made = IgsDataConfig(str(config.root), split=split, input_size=size, photometric=targets)
+    made = _changed(made, config.igs_data, "data.igs_data")
+    return (
+        _changed(made, config.igs_data_validation, "data.igs_data_validation")
+        if validation
+        else made
+    )
+
+
 def _changed(settings: T, changes: Mapping[str, Any], key: str) -> T:
     """A copy of a dataclass with changes from plain values; lists become tuples."""
     assert is_dataclass(settings)
     assert not isinstance(settings, type)
-    names = [f.name for f in fields(settings)]
-    values = {}
+    kinds = {f.name: str(f.type) for f in fields(settings)}
+    names, values = list(kinds), {}
     for name, value in changes.items():
+        if name in DERIVED:
+            raise ConfigError(f"{key}.{name}: follows from the other settings; leave it out")
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
             hint = f"did you mean {key}.{near[0]}?" if near else f"known: {', '.join(names)}"
@@ -73,6 +101,8 @@ def _changed(settings: T, changes: Mapping[str, Any], key: str) -> T:
             value = _changed(before, _mapping(value, f"{key}.{name}"), f"{key}.{name}")
         elif isinstance(before, tuple):
             value = _row(value, before, f"{key}.{name}")
+        elif isinstance(value, list) and "tuple" in kinds[name]:
+            value = tuple(value)
         elif before is not None and not isinstance(value, type(before)):
             value = _number(value, before, f"{key}.{name}")
         values[name] = value

@@ -130,7 +130,7 @@ class FlowTask:
         warped = WarpedPairs(config.warp, config.size, seed, config.data.photos)
         if config.warped_share >= 1:
             return MixedPairs(warped, None, 1, seed, views)
-        scenes = scene_source(config.data, seed, config.size, flow=True)
+        scenes = scene_source(config.data, seed, config.size, flow=True, validation=validation)
         return MixedPairs(warped, ScenePairs(scenes, views), config.warped_share, seed, views)
 
     def to_device(self, batch: Batch[FlowPair], device: torch.device) -> Batch[FlowPair]:

@@ -18,7 +18,7 @@ from igs.config import (
 from igs.config.resources import config_names, config_path
 from igs.config.training import FlowSizes, NetworkSizes, TrainDataConfig
 from igs.motion import AGMConfig, AGMNet
-from igs.training.data import synthetic_config
+from igs.training.data import igs_data_config, synthetic_config
 from igs.training.networks import agm_config, make_flow
 
 TRAIN = [name for name in config_names() if name.startswith("train")]
@@ -31,9 +31,12 @@ def test_every_packaged_config_is_valid(name: str) -> None:
         check_flow_train(flow)
         synthetic_config(flow.data, flow.size, False, True)
     else:
-        config = load_config(TrainConfig, config_path(name), ["flow_weights=untrained"])
+        words = ["flow_weights=untrained", "data.root=somewhere"]
+        config = load_config(TrainConfig, config_path(name), words)
         check_train(config)
-        synthetic_config(config.data, agm_config(config.network).network_size, True, False)
+        size = agm_config(config.network).network_size
+        synthetic_config(config.data, size, True, False)
+        igs_data_config(config.data, size, True, validation=True)
 
 
 def test_both_presets_are_packaged() -> None:
@@ -124,6 +127,26 @@ def test_settings_of_scenes_reach_them(tmp_path: Path) -> None:
 def test_bad_settings_of_scenes_are_named(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         synthetic_config(TrainDataConfig(synthetic=settings), 64, True, True)
+
+
+def test_settings_of_stored_scenes_reach_them() -> None:
+    held_out = {"input_views": [3, 7, 1, 4], "further_views": [8, 0]}
+    data = TrainDataConfig(
+        kind="igs_data",
+        root="scenes",
+        igs_data={"further_views": 2, "iteration": "5000"},
+        igs_data_validation=held_out,
+    )
+    train = igs_data_config(data, 64, True, validation=False)
+    assert (train.root, train.split, train.input_size) == ("scenes", "train", 64)
+    assert (train.input_views, train.further_views, train.iteration) == (None, 2, "5000")
+    val = igs_data_config(data, 64, True, validation=True)
+    assert (val.split, val.input_views, val.further_views) == ("val", (3, 7, 1, 4), (8, 0))
+    assert val.iteration == "5000"
+    with pytest.raises(ConfigError, match=r"data\.igs_data\.split: follows from"):
+        igs_data_config(
+            TrainDataConfig(root="x", igs_data={"split": "val"}), 64, True, validation=False
+        )
 
 
 def test_the_command_line_says_what_is_wrong(
