@@ -114,7 +114,8 @@ class LoopConfig:
     batch: samples per process and step. epochs: epochs of `steps_per_epoch` steps; a data set
     with an end may leave the latter None: every sample once, an incomplete last batch dropped.
     weights: file to start from (a new run; `--resume` goes on with an old one).
-    precision: no, fp16 (loss scaling) or bf16; geometry, rendering and losses stay in float32.
+    precision: fp32, fp16 (with loss scaling) or bf16; geometry, rendering and losses stay in
+    float32.
     workers: processes that make samples; 0 makes them in the training process.
     save_minutes: least time between two checkpoints inside an epoch; 0 saves at its end alone.
     keep_epochs: epoch folders to keep; None keeps all.
@@ -124,7 +125,7 @@ class LoopConfig:
     seed: int = 0
     device: str = "auto"  # or cpu
     threads: Optional[int] = None
-    precision: str = "no"
+    precision: str = "fp32"
     batch: int = 1
     epochs: int = 15
     steps_per_epoch: Optional[int] = None

@@ -74,7 +74,7 @@ def check_flow_train(config: FlowTrainConfig) -> None:
 
 def _check_loop(config: LoopConfig) -> None:
     one_of("device", config.device, ("auto", "cpu"))
-    one_of("precision", config.precision, ("no", "fp16", "bf16"))
+    one_of("precision", config.precision, ("fp32", "fp16", "bf16"))
     for name in ("batch", "epochs", "log_every"):
         at_least(name, getattr(config, name), 1)
     for name in ("threads", "steps_per_epoch", "keep_epochs"):

@@ -290,8 +290,9 @@ def make_accelerator(config: LoopConfig) -> Accelerator:
     """
     cpu = config.device == "cpu" or not torch.cuda.is_available()
     if cpu and config.precision == "fp16":
-        raise ConfigError("precision: fp16 needs a GPU; on a CPU say no or bf16")
-    return Accelerator(mixed_precision=config.precision, cpu=cpu)
+        raise ConfigError("precision: fp16 needs a GPU; on a CPU say fp32 or bf16")
+    precision = "no" if config.precision == "fp32" else config.precision
+    return Accelerator(mixed_precision=precision, cpu=cpu)
 
 
 def _sum_over_processes(values: Tensor, accelerator: Accelerator) -> Tensor:

@@ -24,7 +24,7 @@ def agm_config(sizes: NetworkSizes) -> AGMConfig:
     """
     preset = AGMConfig.small() if sizes.preset == "small" else AGMConfig()
     flow = flow_config(sizes.flow, preset.flow, "network.flow")
-    return _changed(replace(preset, flow=flow), sizes, "network")
+    return _changed(preset, sizes, "network", flow=flow)
 
 
 def flow_config(sizes: FlowSizes, preset: GMFlowConfig, key: str) -> GMFlowConfig:
@@ -76,10 +76,10 @@ def _flow_features(weights: str | None, sizes: GMFlowConfig) -> FeatureExtractor
     return load_extractor(weights_path(weights), sizes)
 
 
-def _changed(preset: T, sizes: NetworkSizes | FlowSizes, key: str) -> T:
+def _changed(preset: T, sizes: NetworkSizes | FlowSizes, key: str, **parts: GMFlowConfig) -> T:
     names = {f.name for f in fields(preset)} - {"flow"}
     changes = {n: getattr(sizes, n) for n in names if getattr(sizes, n, None) is not None}
     try:
-        return replace(preset, **changes)
+        return replace(preset, **changes, **parts)
     except ValueError as error:
         raise ConfigError(f"{key}: {error}") from error

@@ -201,7 +201,7 @@ def test_half_precision_spares_geometry_and_losses(
     tmp_path: Path, fresh_accelerator: Callable[[], None]
 ) -> None:
     keys, last = {}, {}
-    for precision in ("no", "bf16"):
+    for precision in ("fp32", "bf16"):
         fresh_accelerator()
         config = toy_config(
             tmp_path / precision, precision=precision, losses=LossWeights(1, 0.2, 1)
@@ -216,10 +216,10 @@ def test_half_precision_spares_geometry_and_losses(
         trainer.run()
         last[precision] = course(tmp_path / precision)[-1]
     for name in ("grid", "weights", "neighbours", "shift", "scale"):
-        assert torch.equal(getattr(keys["no"], name), getattr(keys["bf16"], name)), name
+        assert torch.equal(getattr(keys["fp32"], name), getattr(keys["bf16"], name)), name
     assert keys["bf16"].features.dtype == torch.bfloat16
-    assert last["bf16"] == pytest.approx(last["no"], rel=0.02)
-    assert last["bf16"] != last["no"]
+    assert last["bf16"] == pytest.approx(last["fp32"], rel=0.02)
+    assert last["bf16"] != last["fp32"]
 
 
 def inputs(sample: TrainingSample) -> tuple[Any, ...]:

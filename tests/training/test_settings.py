@@ -53,7 +53,7 @@ def test_both_presets_are_packaged() -> None:
         (["losses.lambda_moton=1"], r"unknown key losses\.lambda_moton; did you mean losses\.lam"),
         (["network.preset=tiny"], "network.preset: 'tiny' must be one of full, small"),
         (["batch=0"], "batch: 0 must be at least 1"),
-        (["precision=fp8"], "precision: 'fp8' must be one of no, fp16, bf16"),
+        (["precision=fp8"], "precision: 'fp8' must be one of fp32, fp16, bf16"),
         (["optimiser.betas=[0.9,1.0]"], "optimiser.betas: needs two numbers in 0..1"),
         (["optimiser.rate=0"], "optimiser.rate: 0.0 must be above 0"),
         (["optimiser.rate=nan"], "optimiser.rate: nan must be above 0"),
