@@ -76,7 +76,8 @@ def write_checkpoint(
         OSError: the disk is full or the folder cannot be written.
     """
     partial = output / f".{name}.part"
-    shutil.rmtree(partial, ignore_errors=True)
+    for left_over in output.glob(".*.part"):  # of a run that was killed while it wrote
+        shutil.rmtree(left_over, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         save_model(partial / MODEL)

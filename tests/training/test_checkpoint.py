@@ -30,6 +30,7 @@ def write(output: Path, name: str, step: int, text: str = "weights") -> None:
 
 def test_the_latest_is_found_and_moments_give_way(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path / "nowhere") is None
+    (tmp_path / ".step_00000002.part").mkdir(parents=True)  # killed while writing
     write(tmp_path, moment_name(3), 3)
     write(tmp_path, moment_name(5), 5)
     assert [f.name for f in tmp_path.iterdir()] == [moment_name(5)]
