@@ -23,7 +23,6 @@ from typing import NamedTuple
 import diff_gaussian_rasterization as dgr
 import numpy as np
 import torch
-from diff_gaussian_rasterization import _core
 from torch import Tensor
 
 
@@ -154,7 +153,7 @@ def cell(timing: Timing | None) -> str:
 
 def print_header() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, load {_load()}; torch {torch.__version__}")
-    print(f"engine: {_core.simd_name()}, {dgr.get_num_threads()} threads; milliseconds\n")
+    print(f"engine: {dgr.simd_variant()}, {dgr.get_num_threads()} threads; milliseconds\n")
     print(
         f"{'':18}{'colour only':^24}  {'all outputs':^24} {'all/':>6}  {'Warp peer, colour':^24}"
         f" {'peer/':>6} {'OpenSplat':>10}"

@@ -186,12 +186,13 @@ def _native_package(module: str, distribution: str, folder: str) -> Check:
 
 def _simd(module: str) -> str:
     """The instruction set the package's engine chose for this CPU, where it tells."""
-    try:
-        engine = importlib.import_module(f"{module}._core")
-    except ImportError:
+    tell = getattr(importlib.import_module(module), "simd_variant", None)
+    if not callable(tell):
         return ""
-    tell = getattr(engine, "simd_name", None)
-    return f"SIMD: {tell()}" if callable(tell) else ""
+    try:
+        return f"SIMD: {tell()}"
+    except ValueError as error:  # IGS_SIMD names what this machine has not
+        return str(error)
 
 
 def _devices() -> list[Check]:

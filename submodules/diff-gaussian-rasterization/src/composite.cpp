@@ -22,10 +22,13 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define IGS_PREFETCH(p) __builtin_prefetch(p)
+#define IGS_PREFETCH_WRITE(p) __builtin_prefetch(p, 1)
 #elif defined(_M_X64)
 #define IGS_PREFETCH(p) _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0)
+#define IGS_PREFETCH_WRITE(p) IGS_PREFETCH(p)
 #else
 #define IGS_PREFETCH(p) static_cast<void>(p)
+#define IGS_PREFETCH_WRITE(p) static_cast<void>(p)
 #endif
 
 #if defined(IGS_ISA_AVX512)

@@ -20,7 +20,7 @@ struct TileContext {
   float* transmittance;
   std::int32_t* last;
   std::int32_t* median;
-  float* normal_length;
+  float* normal_inverse;
 };
 
 struct ForwardArgs {

@@ -34,41 +34,50 @@ IGS_INLINE void prepare_normal(TilePixels& p, const BackwardArgs& a, std::size_t
     g[j] = load_optional(a.grad.normal, c, j, x0, y0);
     n[j] = load_optional(a.out.normal, c, j, x0, y0);
   }
-  const F16 length = load16(c.normal_length + state);
-  const M16 some = at_least(length, all(1e-12f));
+  const F16 inv = load16(c.normal_inverse + state);
+  const M16 some = less(inv, all(1.0f / kShortestNormal));
   const F16 along = zero_unless(some, fma(g[0], n[0], fma(g[1], n[1], g[2] * n[2])));
-  const F16 inv = all(1.0f) / max(length, all(1e-12f));
   for (int j = 0; j < 3; ++j) store16(p.normal[j] + at, fnma(along, n[j], g[j]) * inv);
 }
 
+// Coefficients of depth and coordinates; returns their part of gA'.
 template <unsigned F>
-IGS_INLINE void prepare_medians(TilePixels& p, const BackwardArgs& a, const TileSpot& spot,
-                                int block) {
+IGS_INLINE F16 prepare_positions(TilePixels& p, const BackwardArgs& a, int at, int x0, int y0) {
   const TileContext& c = a.tile;
-  const int at = block * kLanes, x0 = block_x(spot, block), y0 = block_y(spot, block);
-  if (F & (kDepth | kCoord)) {
-    store16(p.median + at, load16(c.median + spot.pixels + std::size_t(at)));
-  }
+  const F16 one = all(1.0f);
+  const F16 weight = load_optional(a.out.alpha, c, 0, x0, y0);
+  const M16 some = less(all(0.0f), weight);
+  const F16 inv_w = zero_unless(some, one / select(some, weight, one));
+  F16 common = all(0.0f);
   if (F & kDepth) {
-    store16(p.median_depth + at, load_optional(a.grad.median_depth, c, 0, x0, y0) /
-                                     ray_length(c, pixel_x(x0), pixel_y(y0)));
+    const F16 inv_length = one / ray_length(c, pixel_x(x0), pixel_y(y0));
+    const F16 g = load_optional(a.grad.depth, c, 0, x0, y0) * inv_w;
+    store16(p.depth + at, g * inv_length);
+    common = fnma(g, load_optional(a.out.depth, c, 0, x0, y0), common);
+    store16(p.median_depth + at, load_optional(a.grad.median_depth, c, 0, x0, y0) * inv_length);
   }
   for (int j = 0; j < ((F & kCoord) ? 3 : 0); ++j) {
+    const F16 g = load_optional(a.grad.coord, c, j, x0, y0) * inv_w;
+    store16(p.coord[j] + at, g);
+    common = fnma(g, load_optional(a.out.coord, c, j, x0, y0), common);
     store16(p.median_coord[j] + at, load_optional(a.grad.median_coord, c, j, x0, y0));
   }
+  return common;
 }
 
+// Does nothing for a block in which nothing was blended: no entry visits it.
 template <unsigned F>
 IGS_INLINE void prepare_block(TilePixels& p, const BackwardArgs& a, const TileSpot& spot,
                               int block) {
   const TileContext& c = a.tile;
   const int at = block * kLanes, x0 = block_x(spot, block), y0 = block_y(spot, block);
   const std::size_t state = spot.pixels + std::size_t(at);
-  const F16 zero = all(0.0f), one = all(1.0f);
+  const I16 last = load16(c.last + state);
+  if (!bits(less(all(0), last))) return;
+  store16(p.last + at, last);
   const F16 T = load16(c.transmittance + state);
   store16(p.T + at, T);
-  store16(p.last + at, load16(c.last + state));
-  F16 background = zero;
+  F16 background = all(0.0f);
   for (int j = 0; j < 3; ++j) {
     const F16 g = load_optional(a.grad.color, c, j, x0, y0);
     store16(p.color[j] + at, g);
@@ -77,19 +86,8 @@ IGS_INLINE void prepare_block(TilePixels& p, const BackwardArgs& a, const TileSp
   store16(p.behind + at, T * background);
   F16 common = load_optional(a.grad.alpha, c, 0, x0, y0);
   if (F & (kDepth | kCoord)) {
-    const F16 weight = load_optional(a.out.alpha, c, 0, x0, y0);
-    const M16 some = less(zero, weight);
-    const F16 inv_w = zero_unless(some, one / select(some, weight, one));
-    if (F & kDepth) {
-      const F16 g = load_optional(a.grad.depth, c, 0, x0, y0) * inv_w;
-      store16(p.depth + at, g / ray_length(c, pixel_x(x0), pixel_y(y0)));
-      common = fnma(g, load_optional(a.out.depth, c, 0, x0, y0), common);
-    }
-    for (int j = 0; j < ((F & kCoord) ? 3 : 0); ++j) {
-      const F16 g = load_optional(a.grad.coord, c, j, x0, y0) * inv_w;
-      store16(p.coord[j] + at, g);
-      common = fnma(g, load_optional(a.out.coord, c, j, x0, y0), common);
-    }
+    common = common + prepare_positions<F>(p, a, at, x0, y0);
+    store16(p.median + at, load16(c.median + state));
   }
   if (F & kNormal) prepare_normal(p, a, state, at, x0, y0);
   store16(p.common + at, common);
@@ -282,27 +280,38 @@ IGS_INLINE void add_entry(TilePixels& p, const BackwardArgs& a, const TileSpot& 
   store_sums<F>(to, base, planes);
 }
 
-template <unsigned F> IGS_INLINE void prefetch_gradients(const BackwardArgs& a, int tile) {
+// Asks for one row of what the next tile will need.
+template <unsigned F>
+IGS_INLINE void prefetch_gradients(const BackwardArgs& a, const TileSpot& next, int row) {
   const TileContext& c = a.tile;
-  if (tile >= c.tiles) return;
-  const TileSpot spot = tile_spot(c, tile);
-  prefetch_tile(a.grad.color, 3, c, spot);
-  prefetch_tile(a.grad.alpha, 1, c, spot);
-  if (F & (kDepth | kCoord)) prefetch_tile(a.out.alpha, 1, c, spot);
+  prefetch_row(a.grad.color, 3, c, next, row);
+  prefetch_row(a.grad.alpha, 1, c, next, row);
+  if (F & (kDepth | kCoord)) prefetch_row(a.out.alpha, 1, c, next, row);
   if (F & kDepth) {
-    prefetch_tile(a.grad.depth, 1, c, spot);
-    prefetch_tile(a.grad.median_depth, 1, c, spot);
-    prefetch_tile(a.out.depth, 1, c, spot);
+    prefetch_row(a.grad.depth, 1, c, next, row);
+    prefetch_row(a.grad.median_depth, 1, c, next, row);
+    prefetch_row(a.out.depth, 1, c, next, row);
   }
   if (F & kCoord) {
-    prefetch_tile(a.grad.coord, 3, c, spot);
-    prefetch_tile(a.grad.median_coord, 3, c, spot);
-    prefetch_tile(a.out.coord, 3, c, spot);
+    prefetch_row(a.grad.coord, 3, c, next, row);
+    prefetch_row(a.grad.median_coord, 3, c, next, row);
+    prefetch_row(a.out.coord, 3, c, next, row);
   }
   if (F & kNormal) {
-    prefetch_tile(a.grad.normal, 3, c, spot);
-    prefetch_tile(a.out.normal, 3, c, spot);
+    prefetch_row(a.grad.normal, 3, c, next, row);
+    prefetch_row(a.out.normal, 3, c, next, row);
   }
+}
+
+// Asks for what an entry will read and write.
+template <unsigned F>
+IGS_INLINE void prefetch_entry(const BackwardArgs& a, std::uint32_t entry) {
+  constexpr int kStride = sums_stride(F);
+  const TileEntry e = a.tile.entries[entry];
+  prefetch_gaussian<F>(a.tile, e.gaussian);
+  const float* to = a.sums + std::size_t(e.slot) * std::size_t(kStride);
+  IGS_PREFETCH_WRITE(to);
+  IGS_PREFETCH_WRITE(to + kStride - 1);
 }
 
 template <unsigned F> static void backward_tile(const BackwardArgs& a, int tile) {
@@ -310,12 +319,13 @@ template <unsigned F> static void backward_tile(const BackwardArgs& a, int tile)
   if (spot.begin == spot.end) return;
   const bool medians = a.grad.median_depth || a.grad.median_coord;
   TilePixels pixels;
-  for (int block = 0; block < kBlocks; ++block) {
-    prepare_block<F>(pixels, a, spot, block);
-    if (medians) prepare_medians<F>(pixels, a, spot, block);
-  }
-  prefetch_gradients<F>(a, tile + 1);
+  for (int block = 0; block < kBlocks; ++block) prepare_block<F>(pixels, a, spot, block);
+  // A row of the next tile with each entry: all at once would wait for the memory.
+  int row = tile + 1 < a.tile.tiles ? 0 : kTile;
+  const TileSpot next = tile_spot(a.tile, row == 0 ? tile + 1 : tile);
   for (std::uint32_t entry = spot.end; entry-- > spot.begin;) {
+    if (row < kTile) prefetch_gradients<F>(a, next, row++);
+    if (entry - spot.begin >= kAhead) prefetch_entry<F>(a, entry - kAhead);
     add_entry<F>(pixels, a, spot, entry, medians);
   }
 }

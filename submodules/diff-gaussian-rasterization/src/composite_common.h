@@ -4,6 +4,9 @@
 #pragma once
 
 constexpr int kBatch = 256;  // entries gathered at a time; they stay in the first-level cache
+constexpr std::uint32_t kAhead = 8;  // entries between asking for a Gaussian's data and its use
+
+constexpr unsigned kPlaneFeatures = kDepth | kCoord | kNormal;
 
 // Where a tile lies in the image.
 struct TileSpot {
@@ -74,22 +77,29 @@ IGS_INLINE std::size_t channel_offset(const TileContext& c, int channel) {
   return std::size_t(channel) * std::size_t(c.width) * std::size_t(c.height);
 }
 
-// Asks for a tile of `channels` image planes ahead of its use: rows of a tile lie too far apart for
-// the machine to foresee them.
-IGS_INLINE void prefetch_tile(const float* image, int channels, const TileContext& c,
-                              const TileSpot& s) {
-  if (!image) return;
-  const int rows = c.height - s.y0 < kTile ? c.height - s.y0 : kTile;
+// Asks for one row of a tile of `channels` image planes ahead of its use: rows of a tile lie too
+// far apart for the machine to foresee them.
+IGS_INLINE void prefetch_row(const float* image, int channels, const TileContext& c,
+                             const TileSpot& s, int row) {
+  if (!image || s.y0 + row >= c.height) return;
   const int columns = c.width - s.x0 < kTile ? c.width - s.x0 : kTile;
+  const float* first = image + std::size_t(s.y0 + row) * std::size_t(c.width) + std::size_t(s.x0);
   for (int channel = 0; channel < channels; ++channel) {
-    const float* row = image + channel_offset(c, channel) +
-                       std::size_t(s.y0) * std::size_t(c.width) + std::size_t(s.x0);
-    for (int r = 0; r < rows; ++r, row += c.width) {
-      IGS_PREFETCH(row);
-      IGS_PREFETCH(row + columns - 1);
-    }
+    const float* at = first + channel_offset(c, channel);
+    IGS_PREFETCH(at);
+    IGS_PREFETCH(at + columns - 1);
   }
 }
+
+// Asks for the data of a Gaussian: those of a tile lie scattered in memory.
+template <unsigned F>
+IGS_INLINE void prefetch_gaussian(const TileContext& c, std::uint32_t gaussian) {
+  IGS_PREFETCH(c.splats + gaussian);
+  if (F & kPlaneFeatures) IGS_PREFETCH(c.planes + gaussian);
+}
+
+// Shorter sums of normals are divided by this length instead of their own.
+constexpr float kShortestNormal = 1e-12f;
 
 // One Gaussian at sixteen pixels: offset from the centre, whitened offset, unclamped alpha.
 struct Sample {

@@ -6,8 +6,6 @@
 // Included inside the namespace of one instruction set; see composite.cpp.
 #pragma once
 
-constexpr unsigned kPlaneFeatures = kDepth | kCoord | kNormal;
-
 // How many vectors a block keeps of something that only `wanted` variants compute; one at least,
 // as an array must have.
 constexpr int kept(bool wanted, int count) { return wanted ? count : 1; }
@@ -50,8 +48,10 @@ template <unsigned F> IGS_INLINE void begin_block(BlockState<F>& s, const TileCo
 template <unsigned F>
 IGS_INLINE void gather_forward(Batch& b, const ForwardArgs& a, std::uint32_t first, int n) {
   for (int k = 0; k < kBlocks; ++k) b.lengths[k] = 0;
+  const TileEntry* entries = a.tile.entries + first;
   for (int e = 0; e < n; ++e) {
-    const std::uint32_t i = a.tile.entries[first + std::uint32_t(e)].gaussian;
+    const std::uint32_t i = entries[e].gaussian;
+    prefetch_gaussian<F>(a.tile, entries[e + int(kAhead) < n ? e + int(kAhead) : n - 1].gaussian);
     b.splats[e] = a.tile.splats[i];
     if (F & kPlaneFeatures) b.planes[e] = a.tile.planes[i];
     b.hits[e] = 0;
@@ -149,8 +149,8 @@ IGS_INLINE void store_plane_outputs(const ForwardArgs& a, const TileSpot& spot,
   if (F & kNormal) {
     const F16 size = sqrt(fma(s.normal[0], s.normal[0],
                               fma(s.normal[1], s.normal[1], s.normal[2] * s.normal[2])));
-    store16(c.normal_length + at, size);
-    const F16 inv = one / max(size, all(1e-12f));
+    const F16 inv = one / max(size, all(kShortestNormal));
+    store16(c.normal_inverse + at, inv);
     for (int j = 0; j < 3; ++j) {
       store_block(a.out.normal + channel_offset(c, j), c.width, c.height, x0, y0,
                   s.normal[j] * inv);
@@ -179,26 +179,26 @@ IGS_INLINE void finish_block(const ForwardArgs& a, const TileSpot& spot, const B
   if (F & kPlaneFeatures) store_plane_outputs<F>(a, spot, s, block, x0, y0);
 }
 
+// Asks for one row of the output images.
 template <unsigned F>
-IGS_INLINE void prefetch_outputs(const ForwardArgs& a, const TileSpot& spot) {
+IGS_INLINE void prefetch_outputs(const ForwardArgs& a, const TileSpot& spot, int row) {
   const TileContext& c = a.tile;
-  prefetch_tile(a.out.color, 3, c, spot);
-  prefetch_tile(a.out.alpha, 1, c, spot);
+  prefetch_row(a.out.color, 3, c, spot, row);
+  prefetch_row(a.out.alpha, 1, c, spot, row);
   if (F & kDepth) {
-    prefetch_tile(a.out.depth, 1, c, spot);
-    prefetch_tile(a.out.median_depth, 1, c, spot);
+    prefetch_row(a.out.depth, 1, c, spot, row);
+    prefetch_row(a.out.median_depth, 1, c, spot, row);
   }
   if (F & kCoord) {
-    prefetch_tile(a.out.coord, 3, c, spot);
-    prefetch_tile(a.out.median_coord, 3, c, spot);
+    prefetch_row(a.out.coord, 3, c, spot, row);
+    prefetch_row(a.out.median_coord, 3, c, spot, row);
   }
-  if (F & kNormal) prefetch_tile(a.out.normal, 3, c, spot);
+  if (F & kNormal) prefetch_row(a.out.normal, 3, c, spot, row);
 }
 
 template <unsigned F> static void forward_tile(const ForwardArgs& a, int tile) {
   const TileContext& c = a.tile;
   const TileSpot spot = tile_spot(c, tile);
-  prefetch_outputs<F>(a, spot);
   BlockState<F> blocks[kBlocks];
   for (int k = 0; k < kBlocks; ++k) {
     begin_block<F>(blocks[k], c, block_x(spot, k), block_y(spot, k));
@@ -219,6 +219,8 @@ template <unsigned F> static void forward_tile(const ForwardArgs& a, int tile) {
     gather_forward<F>(batch, a, first, n);
     alive = false;
     for (int k = 0; k < kBlocks; ++k) {
+      // A row of the images with each block: all at once would wait for the memory.
+      if (first == spot.begin) prefetch_outputs<F>(a, spot, k);
       blend_batch<F>(blocks[k], batch, k, int(first - spot.begin), block_x(spot, k),
                      block_y(spot, k));
       alive = alive || bits(blocks[k].alive) != 0;

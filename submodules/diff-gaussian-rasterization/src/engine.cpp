@@ -15,9 +15,12 @@ std::size_t tile_count(const ViewSetup& s) {
   return std::size_t(s.tiles_x) * std::size_t(s.tiles_y);
 }
 
-// A few neighbours at a time, so that a tile can ask for the data of the next one.
+// Neighbours in a stretch, so that a tile can ask for the data of the next one; many stretches a
+// thread, so that all end together.
 template <class Run> void for_each_tile(const ViewSetup& setup, const Run& run) {
-  parallel_for(tile_count(setup), 4, [&](std::size_t begin, std::size_t end, int) {
+  const std::size_t stretches = 16 * std::size_t(num_threads());
+  const std::size_t stretch = clamp_to<std::size_t>(tile_count(setup) / stretches, 4, 32);
+  parallel_for(tile_count(setup), stretch, [&](std::size_t begin, std::size_t end, int) {
     for (std::size_t tile = begin; tile < end; ++tile) run(int(tile));
   });
 }
@@ -28,12 +31,12 @@ void allocate_pixels(State& state) {
   state.transmittance.resize(pixels);
   state.last.resize(pixels);
   if (features & (kDepth | kCoord)) state.median.resize(pixels);
-  if (features & kNormal) state.normal_length.resize(pixels);
+  if (features & kNormal) state.normal_inverse.resize(pixels);
 }
 
 // The kernels write `hits` in the forward pass only.
 TileContext tile_context(const State& state, std::uint16_t* hits, float* transmittance,
-                         std::int32_t* last, std::int32_t* median, float* normal_length) {
+                         std::int32_t* last, std::int32_t* median, float* normal_inverse) {
   const ViewSetup& s = state.setup;
   TileContext c;
   c.width = s.view.width;
@@ -51,7 +54,7 @@ TileContext tile_context(const State& state, std::uint16_t* hits, float* transmi
   c.transmittance = transmittance;
   c.last = last;
   c.median = median;
-  c.normal_length = normal_length;
+  c.normal_inverse = normal_inverse;
   return c;
 }
 
@@ -93,7 +96,7 @@ std::unique_ptr<State> forward(const Gaussians& g, const ViewSetup& setup,
   if (counting) pairs.resize(state->entries.size());
   ForwardArgs args{tile_context(*state, state->hits.data(), state->transmittance.data(),
                                 state->last.data(), state->median.data(),
-                                state->normal_length.data()),
+                                state->normal_inverse.data()),
                    lists.blocks.data(), out.images, pairs.data()};
   const CompositeKernels& kernels = composite_kernels();
   const ForwardTile run = counting ? kernels.forward_count : kernels.forward[setup.features & 7u];
@@ -115,7 +118,7 @@ NanReport backward(const Gaussians& g, const State& state, const std::int32_t* r
                                  const_cast<float*>(state.transmittance.data()),
                                  const_cast<std::int32_t*>(state.last.data()),
                                  const_cast<std::int32_t*>(state.median.data()),
-                                 const_cast<float*>(state.normal_length.data())),
+                                 const_cast<float*>(state.normal_inverse.data())),
                     outputs, grads, sums.data()};
   const BackwardTile run = composite_kernels().backward[features];
   for_each_tile(state.setup, [&](int tile) { run(args, tile); });

@@ -85,7 +85,7 @@ struct State {
   Buffer<float> transmittance;
   Buffer<std::int32_t> last;             // position in the tile list, from 1; 0: none
   Buffer<std::int32_t> median;
-  Buffer<float> normal_length;
+  Buffer<float> normal_inverse;          // 1 / length of the sum of weighted normals, at most 1e12
 };
 
 // Output images, (C, H, W); null where not wanted.

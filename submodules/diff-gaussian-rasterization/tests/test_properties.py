@@ -21,7 +21,7 @@ from raster_scenes import ALL, backward, gaussians, view, with_gradients
 
 @pytest.fixture
 def restore_engine() -> Iterator[None]:
-    threads, simd = dgr.get_num_threads(), _core.simd_name()
+    threads, simd = dgr.get_num_threads(), dgr.simd_variant()
     yield
     dgr.set_num_threads(threads)
     _core.select_simd(simd)
@@ -242,10 +242,7 @@ def test_backward_twice() -> None:
 
 
 def test_environment_variables() -> None:
-    code = (
-        "import diff_gaussian_rasterization as d; from diff_gaussian_rasterization import _core;"
-        "print(d.get_num_threads(), _core.simd_name())"
-    )
+    code = "import diff_gaussian_rasterization as d; print(d.get_num_threads(), d.simd_variant())"
     environment = {**os.environ, "IGS_NUM_THREADS": "3", "IGS_SIMD": "baseline"}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

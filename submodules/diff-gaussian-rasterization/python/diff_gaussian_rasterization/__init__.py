@@ -7,6 +7,7 @@ from diff_gaussian_rasterization.core import (
     mark_visible,
     rasterize,
     set_num_threads,
+    simd_variant,
 )
 from diff_gaussian_rasterization.plain import (
     GaussianRasterizationSettings,
@@ -26,4 +27,5 @@ __all__ = [
     "rasterize",
     "rasterize_gaussians",
     "set_num_threads",
+    "simd_variant",
 ]

@@ -28,6 +28,7 @@ __all__ = [
     "mark_visible",
     "rasterize",
     "set_num_threads",
+    "simd_variant",
 ]
 
 
@@ -227,3 +228,14 @@ def set_num_threads(count: int) -> None:
 def get_num_threads() -> int:
     """Threads of the native engine."""
     return _core.num_threads()
+
+
+def simd_variant() -> str:
+    """Instruction set of the compositing loops in use: "baseline", "avx2" or "avx512".
+
+    The best that this machine runs, or the one that the environment variable IGS_SIMD names.
+
+    Raises:
+        ValueError: if IGS_SIMD names one that this machine or this build does not have.
+    """
+    return _core.simd_name()
