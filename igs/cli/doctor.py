@@ -46,7 +46,8 @@ _NATIVE = (
 _OPTIONAL = (
     ("mitsuba", "mitsuba", "rendering the demo scene anew", "pip install mitsuba"),
     ("warp", "warp-lang", "a peer for bench/rasterizer.py", "pip install warp-lang"),
-    ("gsplat", "gsplat", "a peer for bench/rasterizer.py", "pip install gsplat==1.5.3"),
+    ("accelerate", "accelerate", "igs train and main.py", "pip install 'igs[train]'"),
+    ("tensorboard", "tensorboard", "curves of a training", "pip install 'igs[train]'"),
 )
 
 
