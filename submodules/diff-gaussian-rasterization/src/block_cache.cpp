@@ -4,15 +4,10 @@
 #include <mutex>
 #include <new>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 namespace igs {
 namespace {
 
 constexpr std::size_t kAlign = 64;
-constexpr std::size_t kHugePage = std::size_t(2) << 20;
 constexpr std::size_t kCacheLimit = std::size_t(256) << 20;
 
 struct Cache {
@@ -34,23 +29,7 @@ std::size_t round_up(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-std::align_val_t alignment(std::size_t bytes) {
-  return std::align_val_t(bytes >= kHugePage ? kHugePage : kAlign);
-}
-
-// Images are walked in tiles, every row of which lies in another page: large pages keep the
-// machine's table of pages small. Where the system has none to give, nothing changes.
-void* new_block(std::size_t bytes) {
-  void* block = ::operator new(bytes, alignment(bytes));
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  if (bytes >= kHugePage) madvise(block, bytes, MADV_HUGEPAGE);
-#endif
-  return block;
-}
-
-void free_block(void* block, std::size_t bytes) noexcept {
-  ::operator delete(block, alignment(bytes));
-}
+void free_block(void* block) noexcept { ::operator delete(block, std::align_val_t(kAlign)); }
 
 }  // namespace
 
@@ -68,7 +47,7 @@ void* acquire_block(std::size_t bytes, std::size_t* granted) {
       return block;
     }
   }
-  void* block = new_block(wanted);
+  void* block = ::operator new(wanted, std::align_val_t(kAlign));
   *granted = wanted;
   return block;
 }
@@ -87,13 +66,13 @@ void release_block(void* block, std::size_t granted) noexcept {
       }
     }
   }
-  free_block(block, granted);
+  free_block(block);
 }
 
 void trim_block_cache() noexcept {
   Cache& c = cache();
   std::lock_guard<std::mutex> lock(c.mutex);
-  for (auto& entry : c.blocks) free_block(entry.second, entry.first);
+  for (auto& entry : c.blocks) free_block(entry.second);
   c.blocks.clear();
   c.held = 0;
 }
