@@ -122,6 +122,7 @@ class _SweepView:
 
     @staticmethod
     def make(camera: Camera, image: np.ndarray, width: int) -> _SweepView:
+        """A camera and its (H, W, 3) uint8 image at the width of the sweep."""
         width = min(width, camera.width)
         height = max(1, round(camera.height * width / camera.width))
         small = camera.resized(width, height)

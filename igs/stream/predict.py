@@ -55,7 +55,6 @@ class MotionPredictor:
         box: region that may move.
         anchors: number of anchors, None as trained.
         antialias: of the network's images.
-        seed: of the first anchor.
     """
 
     def __init__(

@@ -125,6 +125,7 @@ class _Refinement:
         self._draw = ViewDraw(len(cameras), generator)
 
     def step(self, iteration: int) -> float:
+        """One optimisation step, counted from 0; returns its loss."""
         self._set_rates(iteration)
         camera = self.cameras[self._draw()]
         view = render(self._all(), camera, self.background)

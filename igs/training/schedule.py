@@ -16,7 +16,9 @@ END_DIVISOR = 1e4
 MOMENTUM = (0.85, 0.95)
 
 
-def make_optimiser(groups: Iterable[tuple[Sequence[nn.Parameter], float]], config: OptimiserConfig):
+def make_optimiser(
+    groups: Iterable[tuple[Sequence[nn.Parameter], float]], config: OptimiserConfig
+) -> AdamW:
     """AdamW for groups of parameters.
 
     Args:

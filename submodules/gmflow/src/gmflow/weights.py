@@ -53,7 +53,9 @@ def load_extractor(path: str | Path, config: GMFlowConfig | None = None) -> Feat
     return _load(FeatureExtractor, path, config)
 
 
-def save_weights(path: str | Path, network: FeatureExtractor, dtype: torch.dtype | None = None):
+def save_weights(
+    path: str | Path, network: FeatureExtractor, dtype: torch.dtype | None = None
+) -> None:
     """Write a network (or extractor) as safetensors, under our names, with its config.
 
     Args:
