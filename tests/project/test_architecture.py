@@ -19,6 +19,7 @@ ROOMS = (
     "metrics",
     "motion",
     "frame0",
+    "prepare",
     "stream",
     "geometry",
     "monocular",
