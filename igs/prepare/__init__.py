@@ -1,0 +1,1 @@
+"""Own videos and the data sets of the field to the dataset layout."""
