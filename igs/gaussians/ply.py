@@ -44,7 +44,36 @@ def read_ply(path: str | Path, *, sh_degree: int | None = None) -> Gaussians:
         ValueError: a damaged or truncated file, missing properties, an SH count that no degree
             has, a degree above the file's, or a value that is not finite; one line.
     """
-    path = Path(path)
+    gaussians, filter_3d = _read_wide(Path(path), sh_degree)
+    if filter_3d is not None:
+        gaussians = apply_filter_3d(gaussians, filter_3d)
+    return gaussians.map(lambda t: t.to(torch.float32).contiguous())
+
+
+def read_ply_unfolded(
+    path: str | Path, *, sh_degree: int | None = None
+) -> tuple[Gaussians, torch.Tensor | None]:
+    """Read Gaussians and their 3D filter apart, as training left them.
+
+    Args:
+        path: see `read_ply`, which folds the filter in.
+        sh_degree: see `read_ply`.
+
+    Returns:
+        N Gaussians on the CPU, float32, and the filter, (N,) float32 in world units, or None for a
+        file without.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: as `read_ply` does.
+    """
+    gaussians, filter_3d = _read_wide(Path(path), sh_degree)
+    gaussians = gaussians.map(lambda t: t.to(torch.float32).contiguous())
+    return gaussians, None if filter_3d is None else filter_3d.to(torch.float32)
+
+
+def _read_wide(path: Path, sh_degree: int | None) -> tuple[Gaussians, torch.Tensor | None]:
+    """Gaussians and filter; log-scales, logits and filter float64, so that folding loses nothing."""
     table = read_vertices(path)
     degree = _degree(table, path)
     wanted = degree if sh_degree is None else sh_degree
@@ -58,10 +87,9 @@ def read_ply(path: str | Path, *, sh_degree: int | None = None) -> Gaussians:
         opacity_logits=_columns(table, ("opacity",), path)[:, 0].double(),
         sh=_read_sh(table, degree, wanted, path),
     )
-    if "filter_3D" in (table.dtype.names or ()):
-        filter_3d = _columns(table, ("filter_3D",), path)[:, 0].double()
-        gaussians = apply_filter_3d(gaussians, filter_3d.abs())
-    return gaussians.map(lambda t: t.to(torch.float32).contiguous())
+    if "filter_3D" not in (table.dtype.names or ()):
+        return gaussians, None
+    return gaussians, _columns(table, ("filter_3D",), path)[:, 0].double().abs()
 
 
 def write_ply(
