@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from igs.config.frame0 import Frame0Config
+
 # OmegaConf resolves these annotations at run time on Python 3.10, where it needs `Optional`.
 # ruff: noqa: UP045
 
@@ -133,74 +135,6 @@ class RefineConfig:
         if self.mode == "off":
             return 0
         return self.iterations if self.iterations is not None else REFINE_ITERATIONS[self.mode]
-
-
-@dataclass
-class Frame0Rates:
-    """Learning rates of frame-0 training; `means` are multiplied by the scene's extent."""
-
-    means: float = 1.6e-4
-    means_final: float = 1.6e-6
-    sh0: float = 0.0025
-    sh_rest: float = 0.000125
-    opacity_logits: float = 0.05
-    log_scales: float = 0.005
-    quats: float = 0.001
-
-
-@dataclass
-class Frame0Density:
-    """Adaptive density control of frame 0 (spec `frame0.md`, section 3)."""
-
-    start: int = 500
-    until: int = 15_000
-    interval: int = 100
-    grad_threshold: float = 0.0002
-    min_opacity: float = 0.05
-    percent_dense: float = 0.01
-    max_num: Optional[int] = None
-    opacity_reset_interval: int = 3000
-
-
-@dataclass
-class InitConfig:
-    """Where the first points come from.
-
-    mode `sweep`: plane sweep over the views of frame 0. `points`: the listed files (PLY, or
-    COLMAP's points3D.bin or .txt), relative to data.root. `random`: on random pixels' rays,
-    uniform in inverse depth.
-    """
-
-    mode: str = "sweep"
-    files: list[str] = field(default_factory=list)
-    max_points: int = 20_000
-    depth_range: Optional[list[float]] = None  # near, far in world units; None: from the rig
-    background_points: int = 0  # random far points added for what no two views share
-
-
-@dataclass
-class Frame0Config:
-    """Gaussians of frame 0. mode `optimise` trains them from the images; `load` reads them.
-
-    What is read is `ply` (relative to data.root), or else, in the dataset layout, the saved
-    `iteration` of the trained first frame (such as 6000_compress; None takes the last).
-    """
-
-    mode: str = "optimise"
-    ply: Optional[str] = None
-    iteration: Optional[str] = None
-    iterations: int = 6000
-    sh_degree: int = 3
-    sh_interval: int = 1000
-    decay_steps: int = 30_000  # length of the means' learning-rate decay
-    lambda_l1: float = 0.8
-    filter_3d: bool = True
-    filter_interval: int = 100
-    opacity_decay: float = 0.0  # weight of the mean opacity in the loss; thins out floaters
-    scale_decay: float = 0.0  # weight of the mean scale, in units of the scene's extent
-    init: InitConfig = field(default_factory=InitConfig)
-    rates: Frame0Rates = field(default_factory=Frame0Rates)
-    density: Frame0Density = field(default_factory=Frame0Density)
 
 
 @dataclass

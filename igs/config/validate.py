@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
+from igs.config.checks import at_least, one_of, share
+from igs.config.frame0 import check_frame0
 from igs.config.load import ConfigError
 from igs.config.schema import (
     FREE_VIEW_PATHS,
     REFINE_ITERATIONS,
     DataConfig,
-    Frame0Config,
-    InitConfig,
     RefineConfig,
     RunConfig,
     StreamConfig,
@@ -53,7 +52,7 @@ def check_run(config: RunConfig) -> None:
     if not config.output:
         raise ConfigError("output: name the folder to write to")
     _check_data(config.data)
-    _check_frame0(config.frame0)
+    check_frame0(config.frame0)
     if config.frame0.mode == "load" and not config.frame0.ply and config.data.kind != "layout":
         raise ConfigError("frame0.ply: frame0.mode=load needs the path of a PLY file")
     one_of("free_view.path", config.free_view.path, FREE_VIEW_PATHS)
@@ -125,59 +124,9 @@ def _check_data(data: DataConfig) -> None:
         raise ConfigError("data.on_missing: drop is for data.kind=videos; a layout is complete")
 
 
-def _check_frame0(frame0: Frame0Config) -> None:
-    one_of("frame0.mode", frame0.mode, ("optimise", "load"))
-    one_of("frame0.sh_degree", frame0.sh_degree, (0, 1, 2, 3))
-    for key in ("iterations", "sh_interval", "decay_steps", "filter_interval"):
-        at_least(f"frame0.{key}", getattr(frame0, key), 1)
-    for key in ("opacity_decay", "scale_decay"):
-        at_least(f"frame0.{key}", getattr(frame0, key), 0)
-    share("frame0.lambda_l1", frame0.lambda_l1)
-    _none_negative("frame0.rates", asdict(frame0.rates))
-    for key in ("means", "means_final"):
-        if not getattr(frame0.rates, key) > 0:
-            raise ConfigError(f"frame0.rates.{key}: must be positive, its decay is exponential")
-    density = frame0.density
-    for key in ("interval", "opacity_reset_interval", "max_num"):
-        at_least(f"frame0.density.{key}", getattr(density, key), 1)
-    for key in ("start", "until", "grad_threshold", "percent_dense"):
-        at_least(f"frame0.density.{key}", getattr(density, key), 0)
-    share("frame0.density.min_opacity", density.min_opacity)
-    _check_init(frame0.init)
-
-
-def _check_init(init: InitConfig) -> None:
-    one_of("frame0.init.mode", init.mode, ("sweep", "points", "random"))
-    at_least("frame0.init.max_points", init.max_points, 1)
-    at_least("frame0.init.background_points", init.background_points, 0)
-    depths = init.depth_range
-    if depths is not None and (len(depths) != 2 or not 0 < depths[0] < depths[1]):
-        raise ConfigError(f"frame0.init.depth_range: needs 0 < near < far, got {depths}")
-    if init.mode == "points" and not init.files:
-        raise ConfigError("frame0.init.files: frame0.init.mode=points needs at least one file")
-
-
-def one_of(key: str, value: Any, allowed: Collection[Any]) -> None:
-    """Raise `ConfigError`, which names the key, unless the value is one of those allowed."""
-    if value not in allowed:
-        raise ConfigError(f"{key}: {value!r} must be one of {', '.join(map(str, allowed))}")
-
-
-def at_least(key: str, value: float | None, least: int) -> None:
-    """Raise `ConfigError` for a number below the least, NaN included; None means "not given"."""
-    if value is not None and not value >= least:
-        raise ConfigError(f"{key}: {value} must be at least {least}")
-
-
 def _none_negative(key: str, values: dict[str, float]) -> None:
     for name, value in values.items():
         at_least(f"{key}.{name}", value, 0)
-
-
-def share(key: str, value: float) -> None:
-    """Raise `ConfigError` unless the number lies in 0..1."""
-    if not 0.0 <= value <= 1.0:
-        raise ConfigError(f"{key}: {value} must lie in 0..1")
 
 
 def _size(key: str, size: Sequence[int] | None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from simple_knn import distCUDA2
 
-from igs.config.schema import InitConfig
+from igs.config.frame0 import InitConfig
 from igs.frame0.plane_sweep import plane_sweep, rig_depth_range
 from igs.gaussians import Gaussians, PointCloud, read_points
 from igs.scene import Camera, colmap_binary, colmap_text

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from igs.config.schema import Frame0Config
+from igs.config.frame0 import Frame0Config
 from igs.frame0.initial import gaussians_from_points, initial_points
 from igs.frame0.train import Frame0Trainer
 from igs.gaussians import Gaussians, read_ply

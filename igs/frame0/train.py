@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from fused_ssim import photometric_loss
 
-from igs.config.schema import Frame0Config
+from igs.config.frame0 import Frame0Config
 from igs.gaussians import (
     DensityRule,
     DensityStatistics,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from igs.config.schema import Frame0Config, InitConfig
+from igs.config.frame0 import Frame0Config, InitConfig
 from igs.frame0 import Frame0Trainer, gaussians_from_points, initial_points
 from igs.frame0.initial import SH_C0
 from igs.frame0.train import training_extent
