@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from igs.config.checks import at_least, one_of, share
 from igs.config.load import ConfigError
-from igs.config.validate import at_least, one_of, share
 
 IMPORTANCES = ("opacity", "opacity_t", "alpha_t")
 PRUNE_TYPES = (

@@ -28,6 +28,7 @@ from igs.scene import Camera
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, float], None]
+MakeTrainer = Callable[[Frame0Config, Gaussians, int], Frame0Trainer]
 
 _COUNTING_KERNEL = 0.3  # low-pass of plain 3DGS, square pixels
 _NEVER = 1 << 30  # an iteration that no run reaches
@@ -134,6 +135,7 @@ def compress(
     *,
     filter_3d: torch.Tensor | None = None,
     first_iteration: int = 0,
+    make_trainer: MakeTrainer | None = None,
     progress: Progress | None = None,
 ) -> CompressResult:
     """Prune the least significant Gaussians and fine-tune those that stay, in one or more rounds.
@@ -150,6 +152,9 @@ def compress(
         filter_3d: (N,) the model's filter; it is computed anew after every pruning. None for
             a model without, or with it folded in: it then gets none here either.
         first_iteration: iterations the model has seen, where the schedules go on.
+        make_trainer: builds the trainer of one round's recovery from its settings, the pruned
+            Gaussians and a seed, for instance one that knows the colours of the cameras; None
+            builds a plain `Frame0Trainer`.
         progress: called with (iterations done, of how many, loss).
 
     Raises:
@@ -162,13 +167,18 @@ def compress(
     state, filter_now, first, done = gaussians.detach(), filter_3d, None, 0
     settings = recovery_settings(frame0, first_iteration + total, state.sh_degree)
     settings.filter_3d = filter_3d is not None
+    make_trainer = make_trainer or (
+        lambda settings, start, seed: Frame0Trainer(
+            settings, cameras, images, start, background, seed
+        )
+    )
     for number, steps in enumerate(split_steps(total, prune.rounds)):
         importance = count_importance(folded(state, filter_now), cameras, prune.importance)
         first = first or importance
         stays = _survivors(config, state, importance, prune.share * prune.decay**number)
         state, kept = state.select(stays), kept[stays]
         logger.info("round %d: %d of %d Gaussians stay", number + 1, len(kept), len(gaussians))
-        trainer = Frame0Trainer(settings, cameras, images, state, background, seed + number)
+        trainer = make_trainer(settings, state, seed + number)
         told = _offset(progress, done, total)
         recover(trainer, config.recover, first_iteration + done, steps, told)
         state, done = trainer.optimizer.gaussians.detach(), done + steps
@@ -189,6 +199,12 @@ def recovery_settings(frame0: Frame0Config, last: int, sh_degree: int) -> Frame0
     settings.iterations = last
     settings.sh_degree, settings.sh_interval = sh_degree, 1
     settings.density.start, settings.density.until = _NEVER, 0
+    settings.coarse_to_fine, settings.validation = CoarseToFineConfig(), ValidationConfig()
+    if frame0.schedule_length is not None:
+        # A stretched schedule ended with the training; recovery goes on where it ended.
+        stretch = frame0.iterations / frame0.schedule_length
+        settings.schedule_length = None
+        settings.decay_steps = max(1, round(frame0.decay_steps * stretch))
     return settings
 
 

@@ -73,7 +73,7 @@ def read_ply_unfolded(
 
 
 def _read_wide(path: Path, sh_degree: int | None) -> tuple[Gaussians, torch.Tensor | None]:
-    """Gaussians and filter; log-scales, logits and filter float64, so that folding loses nothing."""
+    """Gaussians and filter; scales, opacity and filter float64, so that folding loses nothing."""
     table = read_vertices(path)
     degree = _degree(table, path)
     wanted = degree if sh_degree is None else sh_degree
