@@ -18,7 +18,7 @@ import torch
 from diff_gaussian_rasterization import RasterOutput, rasterize
 
 from igs.config.compress import CompressConfig, RecoverConfig, check_compress
-from igs.config.frame0 import Frame0Config
+from igs.config.frame0 import CoarseToFineConfig, Frame0Config, ValidationConfig
 from igs.frame0.train import Frame0Trainer
 from igs.gaussians import Gaussians, apply_filter_3d, compute_filter_3d
 from igs.gaussians.lightgaussian import Importance, prune_mask, prune_scores
