@@ -1,8 +1,8 @@
 """Optimisation of one time step's Gaussians against its images.
 
-Source: spec `frame0.md`, section 3 (colour loss, rates, densification, opacity reset, SH ramp, 3D
-filter), with faults 10, 20 and 21 of section 8 mended: nothing is spent on the last iteration, a
-seed decides every draw, and the position schedule has a length of its own.
+Source: spec `frame0.md`, section 3, with faults 10, 13, 20, 21 and 23 of section 8 mended unless
+the config asks for the original; what several views agree on, the budget of Gaussians and the
+coarse-to-fine start after spec `rasterizer_benchmark.md`, section 2.
 """
 
 from __future__ import annotations
@@ -16,8 +16,20 @@ import torch
 from fused_ssim import photometric_loss
 
 from igs.config.frame0 import Frame0Config
+from igs.frame0.camera_color import CameraColors
+from igs.frame0.growth import agreed_statistics, cut_away, density_rule, error_votes
+from igs.frame0.losses import shape_penalty, view_depth_normal_loss
+from igs.frame0.schedule import cosine_share, factor_at, sh_degree_at, stretched
+from igs.frame0.validation import Validation
+from igs.frame0.views import (
+    TrainingViews,
+    ViewDraw,
+    check_images,
+    split_validation,
+    training_extent,
+    with_central_point,
+)
 from igs.gaussians import (
-    DensityRule,
     DensityStatistics,
     GaussianOptimizer,
     Gaussians,
@@ -28,27 +40,14 @@ from igs.gaussians import (
     plan_densification,
     reset_opacity,
 )
-from igs.render import render
-from igs.render.images import to_float
+from igs.render import RenderOutput, render
 from igs.scene import Camera
-from igs.scene.rig import scene_radius
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, float], None]
 
-
-class ViewDraw:
-    """Draws views without replacement, refilled when empty, from one seeded generator."""
-
-    def __init__(self, count: int, generator: torch.Generator) -> None:
-        self._count, self._generator, self._left = count, generator, []
-
-    def __call__(self) -> int:
-        """Position of the next view."""
-        if not self._left:
-            self._left = torch.randperm(self._count, generator=self._generator).tolist()
-        return self._left.pop()
+_DEPTH_OUTPUTS = ("depth", "median_depth", "normal")
 
 
 @dataclass
@@ -57,11 +56,16 @@ class Frame0Trainer:
 
     Args:
         config: see `Frame0Config`.
-        cameras: the training cameras.
+        cameras: the training cameras; those that `config.validation` sets aside are among them.
         images: their images, camera name to (H, W, 3) uint8.
         start: Gaussians to start from, on the device to work on.
         background: (3,) colour behind everything, 0..1.
         seed: decides the view order and the densification's samples.
+
+    Attributes:
+        iteration: the last one done, 0 at first.
+        colors: the cameras' colours, None where the config has them off.
+        validation: the cameras set aside and the best state so far, None without any.
 
     Raises:
         ValueError: no camera, or an image that is missing or of another size than its camera.
@@ -74,70 +78,161 @@ class Frame0Trainer:
     background: torch.Tensor
     seed: int
     filter_3d: torch.Tensor | None = field(init=False, default=None)
+    iteration: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         check_images("frame 0", self.cameras, self.images)
+        self.config = stretched(self.config)
+        config, device = self.config, self.start.device
+        if config.central_point:
+            self.cameras = [with_central_point(camera) for camera in self.cameras]
+        aside = config.validation
+        self.cameras, kept = split_validation(self.cameras, aside.count, aside.cameras)
+        self.views = TrainingViews(self.cameras, self.images)
+        held = TrainingViews(kept, self.images)
+        self.validation = Validation(held, self.background, aside) if kept else None
         self.extent = training_extent(self.cameras, self.start.means)
-        rates, n = self.config.rates, len(self.start)
-        self.optimizer = GaussianOptimizer(
-            self.start,
-            {
-                "means": rates.means * self.extent,
-                "sh0": rates.sh0,
-                "shN": rates.sh_rest,
-                "opacity_logits": rates.opacity_logits,
-                "log_scales": rates.log_scales,
-                "quats": rates.quats,
-            },
-            split_sh=True,
-        )
+        self.start_count = len(self.start)
+        self.optimizer = self._make_optimizer()
         self._means_rate = exponential_decay(
-            rates.means * self.extent, rates.means_final * self.extent, self.config.decay_steps
+            config.rates.means * self.extent,
+            config.rates.means_final * self.extent,
+            config.decay_steps,
+        )
+        colors, names = config.camera_color, [camera.name for camera in self.cameras]
+        self.colors = (
+            CameraColors(names, colors.rate, colors.weight, device) if colors.enabled else None
         )
         self.generator = torch.Generator().manual_seed(self.seed)
-        self._draw = ViewDraw(len(self.cameras), self.generator)
-        self._statistics = DensityStatistics(n, self.start.device)
+        self.draw = ViewDraw(len(self.cameras), self.generator)
+        self.statistics = DensityStatistics(len(self.start), device)
         self._refresh_filter()
 
-    def run(self, progress: Progress | None = None) -> Gaussians:
-        """Optimise for `config.iterations`; the 3D filter is folded into what is returned."""
+    def run(
+        self, progress: Progress | None = None, each: Callable[[Frame0Trainer], None] | None = None
+    ) -> Gaussians:
+        """Optimise up to `config.iterations`, from where it stands.
+
+        Args:
+            progress: called with (iteration, iterations, loss).
+            each: called behind every iteration, for instance to save a checkpoint.
+
+        Returns:
+            The Gaussians, the 3D filter folded in; with validation, those of its best look.
+        """
         total = self.config.iterations
-        for iteration in range(1, total + 1):
-            loss = self.step(iteration)
+        while self.iteration < total:
+            loss = self.step(self.iteration + 1)
             if progress is not None:
-                progress(iteration, total, loss)
+                progress(self.iteration, total, loss)
+            if each is not None:
+                each(self)
+            if self.validation is not None and self.validation.look(self):
+                logger.info("frame 0: stopped early at iteration %d", self.iteration)
+                break
         logger.info("frame 0: %d Gaussians after %d iterations", len(self.optimizer), total)
         return self.result()
 
     def result(self) -> Gaussians:
-        """The Gaussians as rendered, outside any graph."""
-        self._refresh_filter()
-        return self._filtered().detach()
+        """The Gaussians as rendered, outside any graph; the best ones where there is validation."""
+        if self.validation is not None and self.validation.best is not None:
+            return self.validation.best
+        return self.snapshot()
+
+    def snapshot(self) -> Gaussians:
+        """The Gaussians as they stand, as rendered, outside any graph."""
+        if self.config.filter_3d:
+            means = self.optimizer.gaussians.means.detach()
+            fresh = compute_filter_3d(means, self.cameras)
+            return apply_filter_3d(self.optimizer.gaussians, fresh).detach()
+        return self.optimizer.gaussians.detach()
+
+    def parameters(self) -> tuple[Gaussians, torch.Tensor | None]:
+        """The Gaussians before the filter, outside any graph, and the (N,) filter as it stands."""
+        return self.optimizer.gaussians.detach(), self.filter_3d
 
     def step(self, iteration: int) -> float:
         """One iteration, counted from 1; returns the loss."""
-        self.optimizer.set_learning_rate("means", self._means_rate(iteration))
-        degree = min(iteration // self.config.sh_interval, self.config.sh_degree)
-        camera = self.cameras[self._draw()]
-        view = render(self._filtered(), camera, self.background, sh_degree=degree)
-        target = to_float(self.images[camera.name], view.color.device)
-        loss = photometric_loss(view.color, target, lambda_l1=self.config.lambda_l1)
-        (loss + self._decay()).backward()
+        self.iteration = iteration
+        self._set_rates(iteration)
+        factor = factor_at(iteration, self.config.iterations, self.config.coarse_to_fine)
+        camera, target = self.views.at(self.draw(), factor, self.start.device)
+        smooths = self._smooths(iteration)
+        view = render(
+            self._filtered(),
+            camera,
+            self.background,
+            sh_degree=sh_degree_at(iteration, self.config),
+            want=_DEPTH_OUTPUTS if smooths else ("color",),
+        )
+        loss = self._loss(view, camera, target, smooths)
+        loss.backward()
         if iteration <= self.config.density.until and view.means2d.grad is not None:
-            self._statistics.update(view.means2d.grad, view.radii)
-        self.optimizer.step()
+            self.statistics.update(view.means2d.grad, view.radii)
+        if self.config.original_order:
+            self._adapt(iteration, factor)
+        if not (self.config.original_order and iteration == self.config.iterations):
+            self.optimizer.step()
         self.optimizer.zero_grad()
-        self._adapt(iteration)
+        if self.colors is not None:
+            self.colors.step()
+        if not self.config.original_order:
+            self._adapt(iteration, factor)
         return float(loss.detach())
 
-    def _decay(self) -> torch.Tensor | float:
-        """Pull on opacities and scales that lets Gaussians no view needs fade."""
-        gaussians, decay = self.optimizer.gaussians, 0.0
-        if self.config.opacity_decay:
-            decay = decay + self.config.opacity_decay * gaussians.opacities.mean()
-        if self.config.scale_decay:
-            decay = decay + self.config.scale_decay * gaussians.scales.mean() / self.extent
-        return decay
+    def _make_optimizer(self) -> GaussianOptimizer:
+        rates = self.config.rates
+        groups = {
+            "means": rates.means * self.extent,
+            "sh0": rates.sh0,
+            "shN": rates.sh_rest,
+            "opacity_logits": rates.opacity_logits,
+            "log_scales": rates.log_scales,
+            "quats": rates.quats,
+        }
+        return GaussianOptimizer(self.start, groups, split_sh=True)
+
+    def _set_rates(self, iteration: int) -> None:
+        self.optimizer.set_learning_rate("means", self._means_rate(iteration))
+        rates = self.config.rates
+        if rates.final == 1.0:
+            return
+        share = cosine_share(iteration, self.config.iterations, rates.final)
+        named = {"sh0": rates.sh0, "shN": rates.sh_rest, "opacity_logits": rates.opacity_logits}
+        named |= {"log_scales": rates.log_scales, "quats": rates.quats}
+        for name in self.optimizer.learning_rates.keys() & named.keys():
+            self.optimizer.set_learning_rate(name, named[name] * share)
+        if self.colors is not None:
+            self.colors.set_rate(self.config.camera_color.rate * share)
+
+    def _smooths(self, iteration: int) -> bool:
+        """Whether the depth-normal term acts at this iteration."""
+        term = self.config.depth_normal
+        return term.weight > 0 and iteration >= term.from_iteration and iteration % term.every == 0
+
+    def _loss(
+        self, view: RenderOutput, camera: Camera, target: torch.Tensor, smooths: bool
+    ) -> torch.Tensor:
+        config = self.config
+        color, colors = view.color, self.colors
+        learns = colors is not None and self.iteration >= config.camera_color.from_iteration
+        if colors is not None and learns:
+            color = colors.apply(color, camera.name)
+        loss = photometric_loss(color, target, lambda_l1=config.lambda_l1)
+        if colors is not None and learns:
+            loss = loss + colors.penalty(camera.name)
+        if smooths:
+            term = config.depth_normal
+            rough = view_depth_normal_loss(view, camera, term.median_share)
+            loss = loss + term.weight * term.every * rough
+        penalty = shape_penalty(
+            self.optimizer.gaussians,
+            self.extent,
+            opacity=config.opacity_decay,
+            scale=config.scale_decay,
+            sh=config.sh_decay,
+        )
+        return loss if penalty is None else loss + penalty
 
     def _filtered(self) -> Gaussians:
         gaussians = self.optimizer.gaussians
@@ -150,70 +245,43 @@ class Frame0Trainer:
             means = self.optimizer.gaussians.means.detach()
             self.filter_3d = compute_filter_3d(means, self.cameras)
 
-    def _adapt(self, iteration: int) -> None:
+    def _adapt(self, iteration: int, factor: float) -> None:
         """Density control, opacity reset and filter, each at its own interval."""
         density, last = self.config.density, iteration >= self.config.iterations
-        if last:
+        if last and not self.config.original_order:
             return
         densifies = density.start < iteration <= density.until
         if densifies and iteration % density.interval == 0:
-            self._densify(iteration)
+            self._densify(iteration, factor)
         elif iteration > density.until and iteration % self.config.filter_interval == 0:
             self._refresh_filter()
         if iteration % density.opacity_reset_interval == 0 and iteration <= density.until:
             logits = reset_opacity(self.optimizer.gaussians, self.filter_3d)
             self.optimizer.replace_values("opacity_logits", logits, reset_moments=True)
 
-    def _densify(self, iteration: int) -> None:
-        density = self.config.density
-        rule = DensityRule(
-            grad_threshold=density.grad_threshold,
-            min_opacity=density.min_opacity,
-            percent_dense=density.percent_dense,
-            max_num=density.max_num,
-            use_absolute=True,
-            sample_clones=True,
-            max_scale=0.1 if iteration > density.opacity_reset_interval else None,
-        )
+    def _densify(self, iteration: int, factor: float) -> None:
+        density, statistics = self.config.density, self.statistics
+        if density.error_views:
+            statistics = agreed_statistics(statistics, self._votes(iteration, factor))
+        rule = density_rule(density, iteration, self.start_count)
         gaussians = self.optimizer.gaussians.detach()
-        plan = plan_densification(gaussians, self._statistics, rule, self.extent)
+        plan = plan_densification(gaussians, statistics, rule, self.extent)
         densify(self.optimizer, plan, generator=self.generator)
-        self._statistics = DensityStatistics(len(self.optimizer), self.start.device)
+        cut = cut_away(self.optimizer.gaussians.means.detach(), density)
+        if cut is not None and bool(cut.any()):
+            if bool(cut.all()):
+                raise ValueError(
+                    "frame0.density.min_z, max_z: all Gaussians lie beyond; these cuts are for "
+                    "scenes in the release's own axes, null turns them off"
+                )
+            self.optimizer.keep(~cut)
+        self.statistics = DensityStatistics(len(self.optimizer), self.start.device)
         self._refresh_filter()
 
-
-def check_images(what: str, cameras: Sequence[Camera], images: Mapping[str, np.ndarray]) -> None:
-    """Refuse images that cannot be optimised against.
-
-    Args:
-        what: what the images are for, for the message.
-        cameras: the training cameras.
-        images: camera name to (H, W, 3) uint8.
-
-    Raises:
-        ValueError: no camera, or an image that is missing or of another size than its camera.
-    """
-    if not cameras:
-        raise ValueError(f"{what}: no training cameras; views.held_out leaves none")
-    for camera in cameras:
-        if camera.name not in images:
-            raise ValueError(f"{what}: no image of camera {camera.name!r}")
-        if images[camera.name].shape != (camera.height, camera.width, 3):
-            raise ValueError(
-                f"{what}: image of camera {camera.name!r} has shape "
-                f"{images[camera.name].shape}, its camera says "
-                f"({camera.height}, {camera.width}, 3)"
-            )
-
-
-def training_extent(cameras: Sequence[Camera], means: torch.Tensor) -> float:
-    """Size of the scene that rates are relative to, world units.
-
-    `scene_radius` of the cameras; where they share one centre, which says nothing of the scene,
-    the median distance of the points from it.
-    """
-    radius = scene_radius(cameras)
-    if radius > 0 or len(means) == 0:
-        return radius
-    center = torch.as_tensor(cameras[0].center, dtype=means.dtype, device=means.device)
-    return float((means.detach() - center).norm(dim=-1).median())
+    def _votes(self, iteration: int, factor: float) -> torch.Tensor:
+        count = min(self.config.density.error_views, len(self.views))
+        chosen = torch.randperm(len(self.views), generator=self.generator)[:count].tolist()
+        factor = max(factor, 2.0)  # where it goes wrong shows at half the size, for a quarter
+        views = [self.views.at(i, factor, self.start.device) for i in chosen]
+        gaussians = self._filtered().detach()
+        return error_votes(gaussians, views, self.background, sh_degree_at(iteration, self.config))
