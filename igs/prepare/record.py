@@ -1,0 +1,72 @@
+"""The record of a preparation: its settings and what it read, so that it can be taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from igs.config.difference import first_difference
+from igs.config.prepare import PrepareConfig
+from igs.prepare.capture import Capture
+from igs.scene import SceneError
+from igs.scene.files import read_json, write_json
+
+RECORD = "prepare.json"
+# Settings that do not change what is written; where things lie may change.
+_FREE = ("input", "output", "workers", "settings.input", "settings.output", "settings.workers")
+
+
+def fingerprint(capture: Capture) -> dict[str, list[Any]]:
+    """Camera name to the name and bytes of its first file and the number of its images."""
+    return {
+        name: [view.path.name, view.path.stat().st_size, len(view.images)]
+        for name, view in capture.views.items()
+    }
+
+
+def claim(folder: Path, config: PrepareConfig, capture: Capture, resume: bool) -> None:
+    """Note the settings in the scene's folder, or compare them with those noted.
+
+    Args:
+        folder: the scene's folder in the output.
+        config: of this run.
+        capture: what it reads.
+        resume: whether work that is there shall be gone on with.
+
+    Raises:
+        SceneError: the folder holds something already and `resume` is off, holds no record, or was
+            begun with other settings or pictures; names the setting.
+    """
+    path = folder / RECORD
+    wanted = {"settings": asdict(config), "pictures": fingerprint(capture)}
+    there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    if there <= {RECORD}:  # a record alone is of a run that ended before it wrote anything
+        write_json(path, wanted)
+        return
+    if not path.is_file():
+        raise SceneError(
+            f"{folder}: holds something that igs prepare did not write; choose another output"
+        )
+    if not resume:
+        raise SceneError(
+            f"{folder}: is (partly) prepared already; --resume goes on with it, or choose another "
+            "output or scene"
+        )
+    noted = read_json(path)
+    if not isinstance(noted, Mapping) or "settings" not in noted:
+        raise SceneError(f"{path}: damaged; remove {folder} and prepare it anew")
+    found = first_difference(noted, wanted, _FREE)
+    if found is not None:
+        key, before, now = found
+        raise SceneError(
+            f"{folder}: was begun with {key.removeprefix('settings.')}={before}, now it is {now}; "
+            "go on with the same settings, or choose another output or scene"
+        )
+
+
+def add_results(folder: Path, results: Mapping[str, Any]) -> None:
+    """Put what was found into the record, beside the settings."""
+    record = read_json(folder / RECORD)
+    write_json(folder / RECORD, {**record, "results": dict(results)})

@@ -1,0 +1,147 @@
+"""The config that streams a prepared scene: the second of the two commands to a video."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from igs.config import RunConfig, check_run, load_config
+from igs.scene import Rig, mean_pose
+from igs.scene.files import atomic_path
+
+logger = logging.getLogger(__name__)
+
+_ENOUGH_POINTS = 5000  # sparse points that make a good start without a plane sweep
+_AROUND = 0.5  # mean viewing axes shorter than this: cameras stand all around
+
+
+@dataclass(frozen=True)
+class PreparedScene:
+    """What the config of a prepared scene depends on.
+
+    Attributes:
+        root: the output folder.
+        scene: the scene's folder in it.
+        rig: cameras with those held out.
+        images: folder of the frames to stream from.
+        network_images: whether images_512 is there.
+        num_frames: number of frames.
+        fps: of the capture.
+        inputs: input views of the motion network; empty leaves the choice to streaming.
+        has_box: whether ``bbox.json`` has the scene.
+        num_points: sparse points in ``colmap_0/sparse/0``.
+        gpu: whether a CUDA device is there to run on.
+    """
+
+    root: Path
+    scene: str
+    rig: Rig
+    images: str
+    network_images: bool
+    num_frames: int
+    fps: float
+    inputs: Sequence[str]
+    has_box: bool
+    num_points: int
+    gpu: bool
+
+
+def write_stream_config(path: Path, scene: PreparedScene) -> RunConfig:
+    """Write the YAML, and read it back as `igs stream` will.
+
+    Settings are those of ``configs/demo.yaml`` on a CPU and the published ones on a GPU: there are
+    no trained motion weights to rely on, so every frame is a key frame.
+
+    Returns:
+        The config as it will be read.
+
+    Raises:
+        ConfigError: settings that do not fit.
+    """
+    text = _HEADER.format(path=path, images=scene.images)
+    text += yaml.safe_dump(stream_settings(scene), sort_keys=False, default_flow_style=None)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        config = load_config(RunConfig, temporary)
+        check_run(config)
+    return config
+
+
+_HEADER = """\
+# Made by igs prepare. Stream it with
+#
+#   igs stream --config {path}
+#
+# If the folder moves, say where it is: data.root=DIR output=DIR/run. Trained motion weights make
+# schedule.interval=5 worth while: motion=agm motion.weights=FILE (needs the box of what moves).
+
+"""
+
+
+def stream_settings(scene: PreparedScene) -> dict[str, Any]:
+    """The settings that differ from the defaults, as plain values."""
+    root = scene.root.absolute()
+    points = scene.num_points >= _ENOUGH_POINTS
+    sparse = f"{scene.scene}/colmap_0/sparse/0/points3D.bin"
+    start: dict[str, Any] = {"mode": "points", "files": [sparse]} if points else {"mode": "sweep"}
+    settings: dict[str, Any] = {
+        "output": str(root / "run"),
+        "device": "cuda" if scene.gpu else "cpu",
+        "data": {
+            "kind": "layout",
+            "root": str(root),
+            "scene": scene.scene,
+            "cameras": f"{scene.scene}/cameras.json",
+            "images": scene.images,
+            "num_frames": scene.num_frames,
+            "fps": round(float(scene.fps), 6),
+        },
+        "views": {"held_out": list(scene.rig.held_out), "inputs": list(scene.inputs)},
+        "schedule": {"interval": 1},
+        "motion": {"mode": "none"},
+        "frame0": _frame0(scene.gpu, start),
+        "refine": {"mode": "l", "active_only": True, "densify": {"enabled": False}},
+        "free_view": {"path": "orbit" if stands_around(scene.rig) else "spiral"},
+    }
+    if scene.network_images:
+        settings["data"]["network_images"] = "images_512"
+    if scene.has_box:
+        settings["box"] = {"file": "bbox.json"}
+    return settings
+
+
+def _frame0(gpu: bool, start: Mapping[str, Any]) -> dict[str, Any]:
+    if gpu:
+        return {"iterations": 6000, "init": dict(start), "density": {"max_num": 150_000}}
+    return {
+        "iterations": 1500,
+        "sh_degree": 1,
+        "sh_interval": 500,
+        "decay_steps": 1500,
+        "init": {**start, "max_points": 40_000},
+        "density": {
+            "start": 300,
+            "until": 1000,
+            "max_num": 60_000,
+            "min_opacity": 0.01,
+            "opacity_reset_interval": 100_000,
+        },
+    }
+
+
+def stands_around(rig: Rig) -> bool:
+    """Whether the cameras stand around the scene rather than on one side of it."""
+    axes = np.stack([camera.world_to_camera[2, :3] for camera in rig.cameras.values()])
+    if np.linalg.norm(axes.mean(0)) < _AROUND:
+        return True
+    try:
+        mean_pose(rig.cameras)
+    except ValueError:
+        return True
+    return False
