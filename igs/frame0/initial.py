@@ -12,14 +12,16 @@ import numpy as np
 import torch
 from simple_knn import distCUDA2
 
-from igs.config.frame0 import InitConfig
+from igs.config.frame0 import Frame0Config, InitConfig
 from igs.frame0.plane_sweep import plane_sweep, rig_depth_range
-from igs.gaussians import Gaussians, PointCloud, read_points
+from igs.gaussians import Gaussians, PointCloud, compute_filter_3d, read_points
 from igs.scene import Camera, colmap_binary, colmap_text
 
 SH_C0 = 0.28209479177387814
 _INITIAL_OPACITY = 0.1
 _MIN_SQUARED_DISTANCE = 1e-7
+_LEAST_SHARE_OF_FILTER = 0.5
+_LARGEST_OPACITY = 0.995
 
 
 def gaussians_from_points(points: PointCloud, sh_degree: int) -> Gaussians:
@@ -57,6 +59,8 @@ def initial_points(
     root: Path,
     seed: int,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    known: Path | None = None,
 ) -> PointCloud:
     """First points as the config asks: swept, read from files, or random, cut to `max_points`.
 
@@ -67,15 +71,19 @@ def initial_points(
         root: what relative file names are relative to.
         seed: for the random points and the cut.
         progress: called with (views done, views) while sweeping.
+        known: file of points that the scene has, such as COLMAP's; mode `auto` takes it.
 
     Raises:
         ValueError: unreadable files, or no point found.
     """
     rng = np.random.default_rng(seed)
-    if config.mode == "sweep":
-        cloud = plane_sweep(cameras, images, _depth_range(config, cameras), progress=progress)
-    elif config.mode == "points":
-        cloud = _joined([_read_cloud(root / name) for name in config.files])
+    listed = [_read_cloud(root / name) for name in config.files]
+    takes_known = config.mode == "auto" and (known is not None or listed)
+    if takes_known or config.mode == "points":
+        cloud = _joined(listed if listed or known is None else [_read_cloud(known)])
+    elif config.mode in ("sweep", "auto"):
+        swept = plane_sweep(cameras, images, _depth_range(config, cameras), progress=progress)
+        cloud = _joined([swept, *listed])
     else:
         depths = _depth_range(config, cameras)
         cloud = _random_points(cameras, images, depths, config.max_points, rng)
@@ -85,6 +93,35 @@ def initial_points(
         far, count = (farthest, 4 * farthest), config.background_points
         cloud = _joined([cloud, _random_points(cameras, images, far, count, rng)])
     return cloud
+
+
+def start_from_gaussians(
+    gaussians: Gaussians, cameras: Sequence[Camera], config: Frame0Config
+) -> Gaussians:
+    """Gaussians of a previous frame, ready to be optimised on.
+
+    Where the trainer applies a 3D filter, the one folded into them is taken out first, so that it
+    does not widen them twice.
+
+    Args:
+        gaussians: N Gaussians as rendered.
+        cameras: the training cameras.
+        config: SH degree and whether there is a filter; missing SH coefficients start at 0.
+    """
+    count = (config.sh_degree + 1) ** 2
+    sh = torch.zeros(len(gaussians), count, 3, device=gaussians.device)
+    shared = min(count, gaussians.sh.shape[1])
+    sh[:, :shared] = gaussians.sh[:, :shared]
+    start = gaussians.replace(sh=sh)
+    if not config.filter_3d:
+        return start
+    widths = compute_filter_3d(gaussians.means, cameras)[:, None]
+    wide = gaussians.scales
+    # A Gaussian at the filter's own size would become a point: it keeps a part of its size.
+    narrow = (wide**2 - widths**2).clamp_min(0).sqrt().maximum(_LEAST_SHARE_OF_FILTER * widths)
+    gain = ((narrow**2 + widths**2).sqrt() / narrow).prod(dim=-1)
+    opacities = (gaussians.opacities * gain).clamp(1e-6, _LARGEST_OPACITY)
+    return start.replace(log_scales=narrow.log(), opacity_logits=torch.logit(opacities))
 
 
 def _read_cloud(path: Path) -> PointCloud:

@@ -1,0 +1,99 @@
+"""`igs frame0`: photographs of one instant in, Gaussians out."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+PRESETS = ("plain", "igs", "fast")
+EPILOG = """examples:
+  igs frame0 SCENE --out outputs/scene
+  igs frame0 SCENE --out outputs/scene --preset fast --compress
+  igs frame0 SCENE --out outputs/scene --held-out cam00 --resolution 2 frame0.iterations=3000
+  igs frame0 SCENE --out outputs/next --init outputs/scene/gaussians.ply
+  igs frame0 SCENE --out outputs/scene --resume
+
+SCENE holds sparse/0 (COLMAP), cameras.json or transforms.json, and images/ (or videos/, of which
+the first frame is taken). --resume needs the words the run was started with.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb."""
+    parser = subparsers.add_parser(
+        "frame0",
+        help="optimise the Gaussians of one instant from photographs",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("scene", help="folder of the scene")
+    parser.add_argument("--out", required=True, help="folder to write to")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="fast (the default), plain (the published schedule) or igs (as the release runs)",
+    )
+    source.add_argument("--config", help="YAML file instead of a preset")
+    parser.add_argument("--init", metavar="PLY", help="go on from Gaussians of a previous frame")
+    parser.add_argument("--held-out", nargs="*", metavar="CAMERA", help="cameras that only measure")
+    parser.add_argument("--resolution", type=int, help="1, 2, 4, 8 (divisor), -1 or a width")
+    parser.add_argument("--compress", action="store_true", help="also prune, as LightGaussian does")
+    parser.add_argument("--camera-colors", action="store_true", help="learn a colour per camera")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="settings that win over the preset"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Optimise, and print the figures and where things are."""
+    from igs.cli.progress import ProgressBars
+    from igs.config import load_config
+    from igs.config.frame0_run import Frame0RunConfig
+    from igs.config.resources import config_path
+    from igs.frame0.run import run_frame0
+    from igs.stream import Progress
+
+    preset = arguments.config or f"frame0_{arguments.preset or 'fast'}"
+    # A camera called 10=x would be taken for a setting; nobody calls one so.
+    names = [word for word in arguments.held_out or () if "=" not in word]
+    words = [word for word in arguments.held_out or () if "=" in word] + arguments.overrides
+    config = load_config(Frame0RunConfig, config_path(preset), words)
+    config.root, config.output = arguments.scene, arguments.out
+    if arguments.held_out is not None:
+        config.held_out = names
+    if arguments.resolution is not None:
+        config.resolution = arguments.resolution
+    if arguments.init is not None:
+        config.start = arguments.init
+    config.compression |= arguments.compress
+    config.frame0.camera_color.enabled |= arguments.camera_colors
+    with ProgressBars() as bars:
+        report = run_frame0(
+            config,
+            resume=arguments.resume,
+            progress=lambda stage, done, total, note: bars(Progress(stage, done, total, note)),
+        )
+    _print(report)
+    print(f"{'model:':12} {config.output}")
+    return 0
+
+
+def _print(report: dict[str, Any]) -> None:
+    """One line a model: count, bytes and the figures of the test views."""
+    print(f"{report['iterations']} iterations in {report['seconds_training']:.0f} s")
+    for name in ("plain", "compressed"):
+        figures = report.get(name)
+        if figures is None:
+            continue
+        line = f"{name + ':':12} {figures['gaussians']} Gaussians, {figures['bytes']} bytes"
+        mean = figures["test"].get("mean")
+        if mean is not None:
+            line += (
+                f", PSNR {mean['psnr']:.2f} dB (colour-aligned {mean['psnr_colour_aligned']:.2f}), "
+                f"SSIM {mean['ssim']:.4f}"
+            )
+        print(line)
