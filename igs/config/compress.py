@@ -48,13 +48,15 @@ class RecoverConfig:
 
     freeze_means: hold all positions still, as the original does by mistake (fault 1).
     rate_decay: factor on all rates but the means' after every `rate_interval` iterations;
-    LightGaussian has 0.95 every 400.
+    LightGaussian has 0.95 every 400. rate_final: share of their start that these rates fall to in
+    each round along half a cosine; 1 keeps them, as IGS does.
     """
 
     iterations: int = 1000
     freeze_means: bool = False
     rate_decay: float = 1.0
     rate_interval: int = 400
+    rate_final: float = 1.0
 
 
 @dataclass
@@ -140,6 +142,7 @@ def check_compress(config: CompressConfig) -> None:
     at_least("prune.rounds", prune.rounds, 1)
     at_least("recover.iterations", recover.iterations, 0)
     share("recover.rate_decay", recover.rate_decay)
+    share("recover.rate_final", recover.rate_final)
     at_least("recover.rate_interval", recover.rate_interval, 1)
     check_distill(config.distill)
     check_quantise(config.quantise)

@@ -19,6 +19,7 @@ from diff_gaussian_rasterization import RasterOutput, rasterize
 
 from igs.config.compress import CompressConfig, RecoverConfig, check_compress
 from igs.config.frame0 import CoarseToFineConfig, Frame0Config, ValidationConfig
+from igs.frame0.schedule import FAR, cosine_share, stretched
 from igs.frame0.train import Frame0Trainer
 from igs.gaussians import Gaussians, apply_filter_3d, compute_filter_3d
 from igs.gaussians.lightgaussian import Importance, prune_mask, prune_scores
@@ -31,7 +32,6 @@ Progress = Callable[[int, int, float], None]
 MakeTrainer = Callable[[Frame0Config, Gaussians, int], Frame0Trainer]
 
 _COUNTING_KERNEL = 0.3  # low-pass of plain 3DGS, square pixels
-_NEVER = 1 << 30  # an iteration that no run reaches
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def compress(
         trainer = make_trainer(settings, state, seed + number)
         told = _offset(progress, done, total)
         recover(trainer, config.recover, first_iteration + done, steps, told)
-        state, done = trainer.optimizer.gaussians.detach(), done + steps
+        (state, _), done = trainer.parameters(), done + steps
         filter_now = None if filter_3d is None else compute_filter_3d(state.means, cameras)
     assert first is not None
     return CompressResult(state, filter_now, kept, len(gaussians), first)
@@ -195,16 +195,13 @@ def recovery_settings(frame0: Frame0Config, last: int, sh_degree: int) -> Frame0
         last: the last iteration there will be.
         sh_degree: of the model.
     """
-    settings = copy.deepcopy(frame0)
+    # Stretched for the run that ended: recovery goes on where that left the schedules.
+    settings = copy.deepcopy(stretched(frame0))
     settings.iterations = last
     settings.sh_degree, settings.sh_interval = sh_degree, 1
-    settings.density.start, settings.density.until = _NEVER, 0
+    settings.density.start, settings.density.until = FAR, 0
+    settings.rates.final = 1.0  # `recover` sets the rates
     settings.coarse_to_fine, settings.validation = CoarseToFineConfig(), ValidationConfig()
-    if frame0.schedule_length is not None:
-        # A stretched schedule ended with the training; recovery goes on where it ended.
-        stretch = frame0.iterations / frame0.schedule_length
-        settings.schedule_length = None
-        settings.decay_steps = max(1, round(frame0.decay_steps * stretch))
     return settings
 
 
@@ -228,6 +225,7 @@ def recover(
     means = trainer.optimizer.gaussians.means.detach().clone()
     for step in range(1, steps + 1):
         factor = config.rate_decay ** ((step - 1) // config.rate_interval)
+        factor *= cosine_share(step - 1, steps, config.rate_final)
         for name, rate in rates.items():
             if name != "means":  # which have a schedule of their own
                 trainer.optimizer.set_learning_rate(name, rate * factor)
