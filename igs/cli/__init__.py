@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import igs
 
-VERBS = ("stream", "evaluate", "render", "train", "doctor")
+VERBS = ("prepare", "frame0", "stream", "evaluate", "render", "train", "doctor")
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
