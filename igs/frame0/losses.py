@@ -105,7 +105,7 @@ def normal_angle(view: RenderOutput, camera: Camera) -> float:
         raise ValueError("the angle of normals needs depth and normal rendered")
     lifted = normals_from_depth(view.depth, pinhole(camera))[0]
     counts = (view.alpha[0] > 0.5) & (lifted.square().sum(0) > 0)
-    cosine = (lifted * view.normal).sum(0)[counts].clamp(-1, 1)
+    cosine = (lifted * view.normal).sum(0)[counts].detach().clamp(-1, 1)
     return float(torch.rad2deg(torch.arccos(cosine)).mean())
 
 

@@ -125,12 +125,13 @@ class Frame0Trainer:
             loss = self.step(self.iteration + 1)
             if progress is not None:
                 progress(self.iteration, total, loss)
+            stops = self.validation is not None and self.validation.look(self)
             if each is not None:
                 each(self)
-            if self.validation is not None and self.validation.look(self):
+            if stops:
                 logger.info("frame 0: stopped early at iteration %d", self.iteration)
                 break
-        logger.info("frame 0: %d Gaussians after %d iterations", len(self.optimizer), total)
+        logger.info("frame 0: %d Gaussians, %d iterations", len(self.optimizer), self.iteration)
         return self.result()
 
     def result(self) -> Gaussians:

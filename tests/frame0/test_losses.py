@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,10 @@ from igs.gaussians import Gaussians
 from igs.render import render
 from igs.scene import Camera
 
-_DEFAULT = Path(__file__).resolve().parents[2].parent / "shared"
 
-
-@pytest.fixture(scope="module")
-def golden() -> dict[str, np.ndarray]:
-    path = Path(os.environ.get("IGS_SHARED", _DEFAULT)) / "parity/frame0/frame0_ops.npz"
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> dict[str, np.ndarray]:
+    path = shared / "parity/frame0/frame0_ops.npz"
     if not path.is_file():
         pytest.skip(f"fixture {path.name} is not there; set IGS_SHARED to the folder with parity/")
     with np.load(path) as arrays:
