@@ -6,6 +6,7 @@
 #pragma once
 
 #include "math_covariance.h"
+#include "math_ellipse.h"
 #include "math_plane.h"
 #include "math_projection.h"
 #include "math_sh.h"

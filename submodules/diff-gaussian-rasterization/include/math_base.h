@@ -20,6 +20,10 @@ constexpr float kAlphaMin = 1.0f / 255.0f;
 constexpr float kMinTransmittance = 1e-4f;
 constexpr int kTile = 16;
 
+// Compositing keeps the Cholesky factor times sqrt(log2(e)/2): alpha = opacity 2^-(U^2 + V^2).
+constexpr float kRootHalfLog2e = 0.84932180028801907f;
+constexpr double kTwoLn2 = 1.3862943611198906;  // its squared inverse
+
 template <class T> IGS_HD T min_of(T a, T b) { return a < b ? a : b; }
 template <class T> IGS_HD T max_of(T a, T b) { return a > b ? a : b; }
 template <class T> IGS_HD T clamp_to(T x, T lo, T hi) { return min_of(max_of(x, lo), hi); }

@@ -16,42 +16,6 @@ struct Span {
 };
 constexpr Span kNoSpan{1, 0};
 
-// The ellipse U^2 + V^2 <= reach, as left and right edge over a band of pixel rows.
-class Ellipse {
- public:
-  explicit Ellipse(const Splat& s)
-      : px_(s.px), py_(s.py), reach_(s.reach), slope_(-s.l21 / s.l11), inv_l11_(1.0f / s.l11),
-        l22sq_(s.l22 * s.l22) {
-    const float norm = std::sqrt(s.l21 * s.l21 + l22sq_);
-    half_height_ = std::sqrt(reach_) / s.l22;
-    extreme_ = -half_height_ * s.l21 / norm;  // height of the rightmost point above the centre
-    const float half_width = std::sqrt(reach_) * norm / (s.l11 * s.l22);
-    margin_ = 0.02f + 4e-6f * (half_width + half_height_ + std::fabs(px_) + std::fabs(py_));
-  }
-  float top() const { return py_ - half_height_ - margin_; }
-  float bottom() const { return py_ + half_height_ + margin_; }
-
-  // Horizontal extent over the rows y0 to y1 (inclusive); left > right where there is none.
-  void extent(float y0, float y1, float* left, float* right) const {
-    const float lo = std::max(y0 - py_ - margin_, -half_height_);
-    const float hi = std::min(y1 - py_ + margin_, half_height_);
-    if (lo > hi) {
-      *left = 1.0f;
-      *right = 0.0f;
-      return;
-    }
-    const float yr = clamp_to(extreme_, lo, hi), yl = clamp_to(-extreme_, lo, hi);
-    *right = px_ + slope_ * yr + half_width(yr) + margin_;
-    *left = px_ + slope_ * yl - half_width(yl) - margin_;
-  }
-
- private:
-  float half_width(float y) const {
-    return std::sqrt(std::max(0.0f, reach_ - l22sq_ * y * y)) * inv_l11_;
-  }
-  float px_, py_, reach_, slope_, inv_l11_, l22sq_, half_height_, extreme_, margin_;
-};
-
 struct BlockRows {
   int first, last;  // inclusive; first > last: none
 };
@@ -120,7 +84,7 @@ void count_chunk(const std::int32_t* radii, const Visible& sorted, State& state,
     const std::uint32_t i = sorted.index[k];
     const Splat& s = state.splats[i];
     const TileRect rect = tile_rect(setup, s.px, s.py, radii[i]);
-    const Ellipse ellipse(s);
+    const Ellipse ellipse = ellipse_of(s.px, s.py, s.l11, s.l21, s.l22, s.reach);
     const BlockRows rows = block_rows(setup, rect, ellipse);
     const int count = std::max(0, rows.last - rows.first + 1);
     const std::size_t at = chunk.spans.size();

@@ -123,7 +123,4 @@ constexpr int sums_count(unsigned features) {
          ((features & kCoord) ? kSumsCoord : 0) + ((features & kNormal) ? kSumsNormal : 0);
 }
 
-constexpr float kRootHalfLog2e = 0.84932180028801907f;  // sqrt(log2(e)/2)
-constexpr double kTwoLn2 = 1.3862943611198906;          // its squared inverse
-
 }  // namespace igs

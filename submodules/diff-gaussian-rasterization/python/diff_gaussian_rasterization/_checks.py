@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+DEVICES = ("cpu", "cuda")  # with an engine
+
 
 def check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...]) -> Tensor:
     """Return ``value`` detached and contiguous; refuse other devices, dtypes and shapes.
@@ -21,10 +23,8 @@ def check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...]) -> Ten
     """
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
-    if value.device.type != "cpu":
-        raise NotImplementedError(
-            f"{name} is on {value.device}: only the CPU engine is there yet, pass CPU tensors"
-        )
+    if value.device.type not in DEVICES:
+        raise NotImplementedError(f"{name} is on {value.device}: pass CPU or CUDA tensors")
     if value.dtype != torch.float32:
         raise TypeError(f"{name} must be float32, got {value.dtype}; convert it with .float()")
     fits = value.dim() == len(shape) and all(

@@ -1,16 +1,17 @@
-"""One call of the native engine under autograd."""
+"""One call of an engine under autograd; the device of the tensors chooses the engine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from diff_gaussian_rasterization import _core
+from diff_gaussian_rasterization._cpu import CpuEngine
 from diff_gaussian_rasterization.view import View
 
 OUTPUTS = ("color", "alpha", "depth", "median_depth", "coord", "median_coord", "normal")
@@ -26,6 +27,8 @@ FEATURE = {
 
 class RasterOutput(NamedTuple):
     """Result of :func:`rasterize`; outputs that were not asked for are None.
+
+    From :func:`rasterize_views` every tensor has one more axis in front, the views.
 
     Attributes:
         color: (3, H, W) float32, background included.
@@ -102,14 +105,74 @@ Inputs = tuple[
 ]
 
 
-def plain_inputs(inputs: Inputs) -> Inputs:
-    """Detached, contiguous arrays for the engine."""
-    return tuple(None if t is None else t.detach().contiguous() for t in inputs)  # type: ignore[return-value]
+class Engine(Protocol):
+    """What an engine offers; shapes as in `cuda.engine.CudaEngine`, without V on the CPU."""
+
+    def empty(self, shape: tuple[int, ...], device: torch.device) -> Tensor: ...
+
+    def forward(
+        self,
+        calls: Sequence[Call],
+        inputs: Mapping[str, Tensor | None],
+        images: Mapping[str, Tensor],
+        radii: Tensor,
+        counts: Tensor | None,
+        scores: Tensor | None,
+    ) -> Any: ...
+
+    def backward(
+        self,
+        state: Any,
+        call: Call,
+        inputs: Mapping[str, Tensor | None],
+        outputs: Mapping[str, Tensor | None],
+        incoming: Mapping[str, Tensor | None],
+        outgoing: Mapping[str, Tensor | None],
+    ) -> tuple[str, int] | None: ...
 
 
-def forward_pass(call: Call, *inputs: Any) -> tuple[RasterOutput, Any]:
-    means, opacities, scales, quats, cov3d, sh, colors = plain_inputs(inputs)
-    count, height, width = means.shape[0], call.view.image_height, call.view.image_width
+_engines: dict[str, Engine] = {"cpu": CpuEngine()}
+
+
+def engine_for(device: torch.device) -> Engine:
+    """The engine of a device; the CUDA engine is loaded when it is first asked for.
+
+    Raises:
+        NotImplementedError: a device without an engine.
+        RuntimeError: the package that compiles CUDA kernels is not installed.
+    """
+    found = _engines.get(device.type)
+    if found is None and device.type == "cuda":
+        try:
+            from diff_gaussian_rasterization.cuda.engine import CudaEngine
+        except ModuleNotFoundError as error:
+            raise RuntimeError(
+                f"CUDA tensors need the package {error.name}, which is not installed: "
+                "pip install 'igs[cuda]', or pass CPU tensors"
+            ) from error
+        found = _engines["cuda"] = CudaEngine()
+    if found is None:
+        raise NotImplementedError(f"no engine for {device}: pass CPU or CUDA tensors")
+    return found
+
+
+_INPUT_ORDER = ("means", "opacities", "scales", "quats", "cov3d", "sh", "colors")
+_SAVED_IMAGES = ("alpha", "depth", "coord", "normal")
+
+
+def _plain(inputs: Sequence[Tensor | None]) -> dict[str, Tensor | None]:
+    """Detached, contiguous arrays for the engine, by name."""
+    values = (None if t is None else t.detach().contiguous() for t in inputs)
+    return dict(zip(_INPUT_ORDER, values, strict=True))
+
+
+def forward_pass(calls: tuple[Call, ...], batched: bool, *inputs: Any) -> tuple[RasterOutput, Any]:
+    """Render; with ``batched`` every output has an axis of views in front."""
+    plain = _plain(inputs)
+    call, device = calls[0], inputs[0].device
+    engine = engine_for(device)
+    lead = (len(calls),) if batched else ()
+    count, height, width = inputs[0].shape[0], call.view.image_height, call.view.image_width
     names = set(call.want)
     features = call.features
     for name, bit in FEATURE.items():
@@ -117,51 +180,31 @@ def forward_pass(call: Call, *inputs: Any) -> tuple[RasterOutput, Any]:
             names.add(name)  # the engine fills expected and median together
     if features & (_core.DEPTH | _core.COORD | _core.NORMAL):
         names.add("alpha")  # the backward pass divides by it
-    images = {n: _core.empty((_CHANNELS.get(n, 3), height, width)) for n in names}
-    radii = torch.empty(count, dtype=torch.int32)
-    pixel_counts = torch.empty(count, dtype=torch.int32) if call.counts else None
-    scores = torch.empty(count) if call.counts else None
-    state = _core.forward(
-        call.lens,
-        call.view.viewmatrix,
-        call.view.projmatrix,
-        call.view.campos,
-        call.background,
-        call.sh_degree,
-        features,
-        count,
-        0 if sh is None else sh.shape[1],
-        means,
-        opacities,
-        scales,
-        quats,
-        cov3d,
-        sh,
-        colors,
-        radii,
-        *(images.get(name) for name in OUTPUTS),
-        pixel_counts,
-        scores,
-        call.score_by_transmittance,
-    )
-    return RasterOutput(radii=radii, counts=pixel_counts, scores=scores, **images), state
+    images = {n: engine.empty((*lead, _CHANNELS.get(n, 3), height, width), device) for n in names}
+    radii = torch.empty((*lead, count), dtype=torch.int32, device=device)
+    counts = torch.empty_like(radii) if call.counts else None
+    scores = torch.empty((*lead, count), device=device) if call.counts else None
+    state = engine.forward(calls, plain, images, radii, counts, scores)
+    return RasterOutput(radii=radii, counts=counts, scores=scores, **images), state
 
 
 class Rasterize(torch.autograd.Function):
     """Differentiable in means2d and the seven inputs; returns radii and the wanted images."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, means2d: Tensor | None, *inputs: Any) -> tuple[Any, ...]:
-        result, state = forward_pass(call, *inputs)
-        ctx.call = call
+    def forward(
+        ctx: Any, calls: tuple[Call, ...], batched: bool, means2d: Tensor | None, *inputs: Any
+    ) -> tuple[Any, ...]:
+        result, state = forward_pass(calls, batched, *inputs)
+        call = calls[0]
+        ctx.calls = calls  # their matrices must live as long as the graph
         ctx.state = state
-        ctx.has_means2d = means2d is not None
+        ctx.means2d_shape = None if means2d is None else (*result.radii.shape, 3)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(result.radii)
         planes = call.features != 0
         ctx.save_for_backward(
             *inputs,
-            result.radii,
             result.alpha if planes else None,
             result.depth,
             result.coord,
@@ -172,42 +215,19 @@ class Rasterize(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        inputs = ctx.saved_tensors[:7]
-        radii, alpha, depth, coord, normal = ctx.saved_tensors[7:]
-        incoming = dict(zip(ctx.call.want, grads[1:], strict=True))
-        arriving = [_incoming(incoming.get(name)) for name in OUTPUTS]
-        outgoing = _gradient_arrays(ctx, inputs)
-        means, opacities, scales, quats, cov3d, sh, colors = plain_inputs(inputs)
-        report = _core.backward(
-            ctx.state,
-            0 if sh is None else sh.shape[1],
-            means,
-            opacities,
-            scales,
-            quats,
-            cov3d,
-            sh,
-            colors,
-            radii,
-            alpha,
-            depth,
-            coord,
-            normal,
-            *arriving,
-            *(outgoing[name] for name in _GRADIENT_ORDER),
-            ctx.call.gradient_limit,
-            ctx.call.absolute_statistic,
-        )
-        if report is not None and ctx.call.nan_assertions:
+        call, inputs = ctx.calls[0], ctx.saved_tensors[:7]
+        outputs = dict(zip(_SAVED_IMAGES, ctx.saved_tensors[7:], strict=True))
+        arrived = dict(zip(call.want, grads[1:], strict=True))
+        incoming = {name: _incoming(arrived.get(name)) for name in OUTPUTS}
+        engine = engine_for(inputs[0].device)
+        outgoing = _gradient_arrays(ctx, engine, inputs)
+        report = engine.backward(ctx.state, call, _plain(inputs), outputs, incoming, outgoing)
+        if report is not None and call.nan_assertions:
             raise AssertionError(
                 f"gradient of {report[0]} is NaN, first at Gaussian {report[1]}; "
                 "look for NaN or Inf in the gradient of the loss"
             )
-        return (None, outgoing["means2d"], *(outgoing[name] for name in _INPUT_ORDER))
-
-
-_INPUT_ORDER = ("means", "opacities", "scales", "quats", "cov3d", "sh", "colors")
-_GRADIENT_ORDER = ("means", "means2d", "opacities", "scales", "quats", "cov3d", "sh", "colors")
+        return (None, None, outgoing["means2d"], *(outgoing[name] for name in _INPUT_ORDER))
 
 
 def _incoming(grad: Tensor | None) -> Tensor | None:
@@ -216,17 +236,16 @@ def _incoming(grad: Tensor | None) -> Tensor | None:
     return grad.detach().to(torch.float32).contiguous()
 
 
-def _gradient_arrays(ctx: Any, inputs: Iterable[Tensor | None]) -> dict[str, Tensor | None]:
+def _gradient_arrays(
+    ctx: Any, engine: Engine, inputs: Sequence[Tensor | None]
+) -> dict[str, Tensor | None]:
     """Uninitialised gradients of the inputs that need one."""
     arrays: dict[str, Tensor | None] = {}
+    device = ctx.saved_tensors[0].device
     for k, (name, value) in enumerate(zip(_INPUT_ORDER, inputs, strict=True)):
-        needed = value is not None and ctx.needs_input_grad[2 + k]
-        arrays[name] = _empty(tuple(value.shape)) if needed and value is not None else None
-    count = ctx.saved_tensors[0].shape[0]
-    wants_means2d = ctx.has_means2d and ctx.needs_input_grad[1]
-    arrays["means2d"] = _empty((count, 3)) if wants_means2d else None
+        needed = value is not None and ctx.needs_input_grad[3 + k]
+        shape = tuple(value.shape) if needed and value is not None else None
+        arrays[name] = None if shape is None else engine.empty(shape, device)
+    shape = ctx.means2d_shape if ctx.needs_input_grad[2] else None
+    arrays["means2d"] = None if shape is None else engine.empty(shape, device)
     return arrays
-
-
-def _empty(shape: tuple[int, ...]) -> Tensor:
-    return _core.empty(shape) if all(shape) else torch.empty(shape)

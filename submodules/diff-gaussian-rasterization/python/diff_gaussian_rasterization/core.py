@@ -91,7 +91,9 @@ def rasterize(
         ValueError: a wrong shape, too few SH coefficients, NaN or Inf in an input (with the index
             of the first bad Gaussian), an unknown output, or an impossible combination.
         TypeError: an input that is not float32.
-        NotImplementedError: CUDA tensors.
+        NotImplementedError: a device that is neither CPU nor CUDA.
+        RuntimeError: CUDA tensors without the compiler or the driver (the message says how to
+            install them).
 
     Source: spec `rasterizer.md`, sections 2 to 6, "exact" semantics.
     """
@@ -100,8 +102,8 @@ def rasterize(
         means, quats, scales, opacities, sh, colors, cov3d, means2d, sh_degree
     )
     call = Call(
-        view=_checked_view(view),
-        background=_background(background),
+        view=_checked_view(view, means.device),
+        background=_background(background, means.device),
         sh_degree=degree,
         kernel_size=kernel_size,
         compensate=compensate,
@@ -114,9 +116,9 @@ def rasterize(
         nan_assertions=nan_assertions,
     )
     if counts:
-        result, _ = forward_pass(call, *inputs)
+        result, _ = forward_pass((call,), False, *inputs)
         return result
-    outputs = Rasterize.apply(call, means2d, *inputs)
+    outputs = Rasterize.apply((call,), False, means2d, *inputs)
     named: dict[str, Any] = dict(zip(("radii", *wanted), outputs, strict=True))
     return RasterOutput(**named)
 
@@ -132,13 +134,21 @@ def _wanted(want: Iterable[str], counts: bool) -> tuple[str, ...]:
     return tuple(name for name in OUTPUTS if name in asked)
 
 
-def _background(background: Tensor | None) -> Tensor:
+def _background(background: Tensor | None, device: torch.device) -> Tensor:
     if background is None:
-        return torch.zeros(3)
-    return check_tensor("background", background, (3,))
+        return torch.zeros(3, device=device)
+    return _beside_means("background", check_tensor("background", background, (3,)), device)
 
 
-def _checked_view(view: View) -> View:
+def _beside_means(name: str, value: Tensor, device: torch.device) -> Tensor:
+    if value.device != device:
+        raise ValueError(
+            f"all tensors must be on one device: means is on {device}, {name} on {value.device}"
+        )
+    return value
+
+
+def _checked_view(view: View, device: torch.device) -> View:
     height, width = int(view.image_height), int(view.image_width)
     if not (0 < height < 1 << 16 and 0 < width < 1 << 16):
         raise ValueError(f"image size must be 1 to 65535 on each side, got {width} x {height}")
@@ -149,9 +159,13 @@ def _checked_view(view: View) -> View:
     return view._replace(
         image_height=height,
         image_width=width,
-        viewmatrix=check_tensor("viewmatrix", view.viewmatrix, (4, 4)),
-        projmatrix=check_tensor("projmatrix", view.projmatrix, (4, 4)),
-        campos=check_tensor("campos", view.campos, (3,)),
+        viewmatrix=_beside_means(
+            "viewmatrix", check_tensor("viewmatrix", view.viewmatrix, (4, 4)), device
+        ),
+        projmatrix=_beside_means(
+            "projmatrix", check_tensor("projmatrix", view.projmatrix, (4, 4)), device
+        ),
+        campos=_beside_means("campos", check_tensor("campos", view.campos, (3,)), device),
     )
 
 

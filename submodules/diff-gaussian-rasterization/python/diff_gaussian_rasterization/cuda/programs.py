@@ -1,0 +1,63 @@
+"""The programs of the engine: which file is compiled with which macros."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from nvrtc_kernels import Program
+
+KERNELS = Path(__file__).parent.absolute() / "kernels"
+MATHS = KERNELS.parents[1] / "include"  # shared with the CPU engine
+
+THREADS = 256
+# Two kernels decide which tiles a Gaussian reaches, and must agree to the last bit.
+EXACT = ("--fmad=false",)
+
+
+@lru_cache(maxsize=64)
+def program(name: str, **macros: int) -> Program:
+    """The program ``name``.cu with ``IGS_`` macros."""
+    return Program(
+        file=KERNELS / f"{name}.cu",
+        include=(KERNELS, MATHS),
+        defines=tuple((f"IGS_{key.upper()}", int(value)) for key, value in sorted(macros.items())),
+        extra=EXACT if name in ("preprocess", "binning") else (),
+    )
+
+
+def preprocess(planes: bool, cov3d: bool) -> Program:
+    return program("preprocess", planes=planes, cov3d=cov3d)
+
+
+def binning() -> Program:
+    return program("binning")
+
+
+def forward(features: int) -> Program:
+    return program("forward", features=features)
+
+
+def counts() -> Program:
+    return program("counts")
+
+
+def backward(features: int) -> Program:
+    return program("backward", features=features)
+
+
+def gaussians(features: int, cov3d: bool) -> Program:
+    return program("gaussians", features=features, cov3d=cov3d)
+
+
+def every_program() -> list[Program]:
+    """All that can ever be launched."""
+    switches = (False, True)
+    return [
+        *(preprocess(planes, cov3d) for planes in switches for cov3d in switches),
+        binning(),
+        counts(),
+        *(forward(features) for features in range(9)),
+        *(backward(features) for features in range(8)),
+        *(gaussians(features, cov3d) for features in range(8) for cov3d in switches),
+    ]
