@@ -99,6 +99,9 @@ def variants(recover: int) -> Iterator[tuple[str, CompressConfig]]:
             setattr(config.prune, key, value)
         return config
 
+    annealed = settings(importance="alpha_t", share=0.5)
+    annealed.recover.rate_final = 0.1
+    yield "alpha_t annealed 50 %", annealed
     for importance in ("opacity", "opacity_t", "alpha_t"):
         yield f"{importance} 45 %", settings(importance=importance)
         yield f"{importance} 50 %", settings(importance=importance, share=0.5)
@@ -109,9 +112,6 @@ def variants(recover: int) -> Iterator[tuple[str, CompressConfig]]:
     yield "frozen 50 %", frozen
     rounds = settings(importance="alpha_t", share=0.3, rounds=2, decay=1.0)
     yield "alpha_t rounds 2 x 30 %", rounds
-    annealed = settings(importance="alpha_t", share=0.5)
-    annealed.recover.rate_final = 0.1
-    yield "alpha_t annealed 50 %", annealed
     unrecovered = settings(importance="alpha_t", share=0.5)
     unrecovered.recover.iterations = 0
     yield "alpha_t unrecovered 50 %", unrecovered

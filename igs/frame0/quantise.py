@@ -70,7 +70,7 @@ class QuantisedGaussians:
         """N Gaussians, float32, on the CPU."""
         a = {name: torch.from_numpy(v.astype(np.float32)) for name, v in self.arrays.items()}
         codes = torch.from_numpy(self.arrays["codes"].astype(np.int64))
-        coded = a["codebook"][codes].reshape(len(codes), -1, 3)
+        coded = a["codebook"][codes].unflatten(1, (a["codebook"].shape[1] // 3, 3))
         if "sh_coded_dc" in a:
             coded = torch.cat([a["sh_coded_dc"][:, None], coded], dim=1)
         return Gaussians(
@@ -78,7 +78,7 @@ class QuantisedGaussians:
             log_scales=a["log_scales"],
             quats=a["quats"],
             opacity_logits=a["opacity_logits"],
-            sh=torch.cat([coded, a["sh"]]) if len(codes) else a["sh"],
+            sh=torch.cat([coded, a["sh"]]),
         )
 
 
@@ -113,7 +113,7 @@ def quantise(
     ordered = gaussians.select(order)
     num_coded = int(config.share * n)
     keep_dc = config.keep_dc and gaussians.sh_degree > 0
-    coded = ordered.sh[:num_coded, int(keep_dc) :].reshape(num_coded, -1)
+    coded = ordered.sh[:num_coded, int(keep_dc) :].flatten(1)
     size = min(config.codebook, max(1, num_coded // _ENTRY_SHARE))
     arrays = {
         "means": ordered.means.cpu().numpy(),

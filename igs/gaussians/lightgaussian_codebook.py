@@ -12,6 +12,7 @@ import torch
 
 _VECTORS_AT_ONCE = 4096
 _TINY = 1e-12
+_CANDIDATES = 8  # least used entries looked at for each that may move
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ def train_codebook(
     """Learn a codebook and give every vector its nearest entry.
 
     Each step assigns a random batch to the entries and moves every entry towards the weighted mean
-    of its own; then the least used entries jump to the weightiest vectors of the batch.
+    of its own; then entries that are little used jump to the vectors of the batch with the largest
+    weighted errors, if that gains more than it costs. (Published: the least used jump to the
+    weightiest vectors, always, which puts several entries at one place and empties good ones.)
 
     Args:
         vectors: (N, D) float32, N >= 1.
@@ -60,7 +63,7 @@ def train_codebook(
         steps: of the k-means; 0 keeps the random start.
         batch: vectors per step, drawn without replacement; all if N is no more.
         decay: share of the past in the moving averages, 0..1.
-        replaced: entries that jump after each step but the last quarter, which lets all settle.
+        replaced: most entries that jump after a step; none does in the last quarter of the steps.
         generator: on the CPU; decides start and batches, so that equal seeds give equal books.
         progress: called with (steps done, `steps`, weighted mean squared error of the batch).
 
@@ -80,12 +83,12 @@ def train_codebook(
         drawn = torch.randperm(n, generator=generator)[:batch].to(vectors.device)
         x, w = vectors[drawn], weights[drawn]
         codes = nearest_entries(x, entries)
-        error = float(((x - entries[codes]).square().sum(-1) * w).sum() / w.sum())
+        errors = (x - entries[codes]).square().sum(-1) * w
         entries, mass = _moved(entries, mass, x, w, codes, decay)
         if replaced and step < steps - steps // 4:
-            _replace_unused(entries, mass, x, w, replaced)
+            _replace_unused(entries, mass, x, errors, replaced)
         if progress is not None:
-            progress(step + 1, steps, error)
+            progress(step + 1, steps, float(errors.sum() / w.sum()))
     return Codebook(entries, nearest_entries(vectors, entries))
 
 
@@ -108,9 +111,27 @@ def _moved(
 
 
 def _replace_unused(
-    entries: torch.Tensor, mass: torch.Tensor, x: torch.Tensor, w: torch.Tensor, count: int
+    entries: torch.Tensor, mass: torch.Tensor, x: torch.Tensor, errors: torch.Tensor, count: int
 ) -> None:
-    count = min(count, len(entries), len(x))
-    unused = mass.argsort(stable=True)[:count]
-    heaviest = w.argsort(descending=True, stable=True)[:count]
-    entries[unused], mass[unused] = x[heaviest], w[heaviest]
+    """Move the entries that are missed least, where that gains more than it costs; in place."""
+    if len(entries) < 2:
+        return
+    count = min(count, len(entries) // 2, len(x))
+    candidates = mass.argsort(stable=True)[: _CANDIDATES * count]
+    distance = torch.cdist(entries[candidates], entries)
+    distance[torch.arange(len(candidates)), candidates] = torch.inf
+    cost, other = distance.square().min(-1)
+    cost = cost * mass[candidates]  # what its vectors would lose by going to the next entry
+    ranked = cost.argsort(stable=True)
+    worst = errors.argsort(descending=True, stable=True)
+    chosen: list[int] = []
+    relied_on: set[int] = set()
+    for i in ranked.tolist():
+        if len(chosen) == count or float(cost[i]) >= float(errors[worst[len(chosen)]]):
+            break
+        if int(candidates[i]) not in relied_on:  # of two equal entries one has to stay
+            relied_on.add(int(other[i]))
+            chosen.append(i)
+    moved = candidates[chosen]
+    # A mass of its own would make a newcomer the least used of the next step, and so on for ever.
+    entries[moved], mass[moved] = x[worst[: len(chosen)]], mass.mean()
