@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,7 +31,16 @@ from igs.prepare.colmap_runtime import (
     read_matches,
     stage_images,
 )
-from igs.scene import Camera, ColmapModel, Distortion, Rig, SceneError, camera_name, read_colmap
+from igs.scene import (
+    Camera,
+    ColmapModel,
+    Distortion,
+    Rig,
+    SceneError,
+    camera_name,
+    read_colmap,
+    write_colmap,
+)
 from igs.scene.colmap_records import ColmapCamera, ColmapImage
 from igs.scene.errors import list_names
 from igs.scene.rotations import rotation_from_quat
@@ -40,6 +49,8 @@ logger = logging.getLogger(__name__)
 
 _FEW_FEATURES = 100
 _MIN_POSE_MATCHES = 30
+_SAME_FOCAL = 0.05
+_AS_GOOD = 1.05
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,9 @@ class SfmSettings:
 
     Attributes:
         camera_model: one of `CAMERA_MODELS`, for cameras without known intrinsics.
-        shared_intrinsics: all images were taken with one camera and one focal length.
+        shared_intrinsics: True: one focal length and lens for all images; False: each its own.
+            None starts with each its own and joins them where all images have one size, the
+            cameras agree within 5 % and the joint model explains the images as well.
         min_registered: fewest cameras that must be placed; None is three quarters of them, and at
             least 3 (2 of 2).
         min_triangulation_angle: degrees between the rays of the first pair's points.
@@ -56,7 +69,7 @@ class SfmSettings:
     """
 
     camera_model: str = "SIMPLE_RADIAL"
-    shared_intrinsics: bool = False
+    shared_intrinsics: bool | None = None
     min_registered: int | None = None
     min_triangulation_angle: float = 4.0
     features: FeatureSettings = field(default_factory=FeatureSettings)
@@ -159,7 +172,7 @@ def _reconstruct(
             work / "images",
             sizes,
             settings.camera_model,
-            settings.shared_intrinsics,
+            bool(settings.shared_intrinsics),
             known,
             settings.features,
             lambda done, of: report(done, total),
@@ -172,7 +185,11 @@ def _reconstruct(
     if best is None:
         raise SceneError(_no_start(matches))
     best.write_binary(work / "model")
-    result = _collect(read_colmap(work / "model"), list(images), matches, settings)
+    model = read_colmap(work / "model")
+    if settings.shared_intrinsics is None and not known and len(set(sizes.values())) == 1:
+        with quiet(pycolmap):
+            model = joined_intrinsics(pycolmap, model, work / "joined")
+    result = _collect(model, list(images), matches, settings)
     _require(result, settings, len(images))
     return result
 
@@ -207,6 +224,46 @@ def _map(
         )
     (work / "model").mkdir(exist_ok=True)
     return models[0][1] if models else None
+
+
+def joined_intrinsics(pycolmap: ModuleType, model: ColmapModel, folder: Path) -> ColmapModel:
+    """One set of intrinsics for all images where they agree, by one more bundle adjustment.
+
+    Returns the model as it was where focal lengths differ by more than 5 % from their median, or
+    where the joint model's reprojection error is more than 5 % higher.
+    """
+    records = list(model.cameras.values())
+    focal = np.array([record.params[0] for record in records])
+    middle = float(np.median(focal))
+    if len(records) < 3 or (np.abs(focal / middle - 1) > _SAME_FOCAL).any():
+        return model
+    params = tuple(float(v) for v in np.median([record.params for record in records], axis=0))
+    number = min(model.cameras)
+    images = {key: replace(image, camera_id=number) for key, image in model.images.items()}
+    joint = ColmapModel({number: replace(records[0], params=params)}, images, model.points)
+    write_colmap(folder / "start", joint)
+    reconstruction = pycolmap.Reconstruction(folder / "start")
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = False
+    pycolmap.bundle_adjustment(reconstruction, options)
+    (folder / "end").mkdir(exist_ok=True)
+    reconstruction.write_binary(folder / "end")
+    joint = read_colmap(folder / "end")
+    before, after = (_overall(camera_errors(m)) for m in (model, joint))
+    logger.info(
+        "cameras from images: reprojection error %.3f pixels with one set of intrinsics for all, "
+        "%.3f with one for each camera",
+        after,
+        before,
+    )
+    return joint if after <= before * _AS_GOOD else model
+
+
+def _overall(errors: tuple[Mapping[str, float], Mapping[str, int]]) -> float:
+    values, counts = errors
+    seen = [name for name, count in counts.items() if count]
+    total = sum(counts[name] for name in seen)
+    return sum(values[name] * counts[name] for name in seen) / max(total, 1)
 
 
 def _collect(

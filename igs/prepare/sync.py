@@ -20,12 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from igs.prepare.sync_signals import audio_onsets, video_motion
-from igs.prepare.sync_solve import pair_curves, solve_offsets
+from igs.prepare.sync_solve import evidence, pair_curves, solve_offsets
 from igs.scene import SceneError
 from igs.scene.errors import nearest_hint
 
 _AUDIO_SAMPLES = 8  # per frame
-_CLEAR_LEAD = 0.15  # correlation by which a peak leads all others that is clear
+_CLEAR = 3.0  # logarithm of the likelihood ratio that settles a question
 _GOOD_PEAK = 0.5
 
 
@@ -52,8 +52,8 @@ class CameraOffset:
 
     Attributes:
         frames: the offset in frames, with a sub-frame part; 0 where nothing is known.
-        confidence: 0..1; how clear the common peak of its correlations is.
-        synchronised: known to be within the tolerance of the reference.
+        confidence: 0..1; how clear the common peak of its correlations is; 0 for nothing known.
+        synchronised: within the tolerance of the reference, or not to be told from that.
         note: in words, what was found.
     """
 
@@ -83,6 +83,12 @@ class SyncReport:
     def unsynchronised(self) -> list[str]:
         """Cameras with a believed offset beyond the tolerance."""
         return [n for n, o in self.offsets.items() if not o.synchronised and o.confidence > 0]
+
+    @property
+    def corrections(self) -> dict[str, float]:
+        """What to hand to `apply_offsets`: offsets of the unsynchronised cameras, 0 of others."""
+        late = self.unsynchronised
+        return {n: o.frames if n in late else 0.0 for n, o in self.offsets.items()}
 
     @property
     def unknown(self) -> list[str]:
@@ -124,8 +130,10 @@ def estimate_offsets(
     offsets, reference = solve_offsets(curves, settings.max_offset, fixed)
     report: dict[str, CameraOffset] = {}
     for i, name in enumerate(names):
-        peak, rival = curves.peak(i, offsets)
-        report[name] = _judged(offsets[i], peak, rival, name == names[reference], settings)
+        length = len(signals[name]) / samples_per_frame - abs(offsets[i])
+        report[name] = _judged(
+            offsets[i], curves.peak(i, offsets), length, i == reference, settings
+        )
     return SyncReport(method, names[reference], fps, report)
 
 
@@ -234,18 +242,28 @@ def apply_offsets(offsets: Mapping[str, float], num_frames: Mapping[str, int]) -
 
 
 def _judged(
-    offset: float, peak: float, rival: float, is_reference: bool, settings: SyncSettings
+    offset: float,
+    peaks: tuple[float, float, float],
+    length: float,
+    is_reference: bool,
+    settings: SyncSettings,
 ) -> CameraOffset:
-    clear = float(np.clip((peak - rival) / _CLEAR_LEAD, 0, 1) * np.clip(peak / _GOOD_PEAK, 0, 1))
+    top, rival, together = peaks
+    # Among many offsets tried, some fit well by chance.
+    needed = _CLEAR + math.log(max(1.0, abs(offset)))
+    clear = np.clip(evidence(top, rival, length) / needed, 0, 1) * np.clip(top / _GOOD_PEAK, 0, 1)
     if clear < settings.min_confidence:
         return CameraOffset(
             0.0, 0.0, is_reference, "the signals show no clear common event; nothing is known"
         )
-    inside = abs(offset) <= settings.tolerance
     if is_reference:
-        note = "the reference"
-    elif inside:
-        note = "synchronised"
-    else:
-        note = f"not synchronised: {abs(offset):.1f} frames {'late' if offset < 0 else 'early'}"
-    return CameraOffset(float(offset), clear, inside, note)
+        return CameraOffset(0.0, float(clear), True, "the reference")
+    # What a view shows shifts its peak a little; it must also rule out that nothing is shifted.
+    apart = evidence(top, together, length) >= needed
+    if abs(offset) <= settings.tolerance or not apart:
+        return CameraOffset(
+            float(offset), float(clear), True, "synchronised, as far as can be told"
+        )
+    side = "starts early" if offset > 0 else "starts late"
+    note = f"not synchronised: its recording {side} by {abs(offset):.1f} frames"
+    return CameraOffset(float(offset), float(clear), False, note)

@@ -14,6 +14,7 @@ _TREND = 20.0  # frames over which slow changes are taken out
 _MIN_SHARED = 16  # frames that two signals must have in common at an offset
 _NEAR = 4.0  # frames around a peak that belong to it
 _ROUNDS = 20
+_INDEPENDENT = 4.0  # frames
 
 
 @dataclass(frozen=True)
@@ -46,19 +47,21 @@ class PairCurves:
         enough = count >= max(1, 0.5 * count.max(initial=0))
         return np.where(enough, total / np.maximum(count, 1), np.nan)
 
-    def peak(self, camera: int, offsets: np.ndarray) -> tuple[float, float]:
-        """The mean correlation at a camera's offset, and its rival: the highest elsewhere.
+    def peak(self, camera: int, offsets: np.ndarray) -> tuple[float, float, float]:
+        """Mean correlations of a camera with the others at three offsets.
 
-        Both are 0 for a camera without any curve.
+        Returns:
+            At its own offset, at the best one elsewhere (its rival), and at 0, synchronised; all 0
+            for a camera without any curve.
         """
         curve = self.around(camera, offsets)
         if np.isnan(curve).all():
-            return 0.0, 0.0
-        at = int(np.argmin(np.abs(self.grid - offsets[camera])))
-        top = float(np.nan_to_num(curve[at]))
-        far = np.abs(self.grid - offsets[camera]) > _NEAR
-        rival = curve[far & ~np.isnan(curve)]
-        return top, float(rival.max()) if len(rival) else 0.0
+            return 0.0, 0.0, 0.0
+        curve = np.nan_to_num(curve)
+        top = float(curve[int(np.argmin(np.abs(self.grid - offsets[camera])))])
+        rival = curve[np.abs(self.grid - offsets[camera]) > _NEAR]
+        together = float(curve[len(curve) // 2])
+        return top, float(rival.max(initial=0.0)), together
 
 
 def pair_curves(
@@ -99,7 +102,8 @@ def _curve(
     first: np.ndarray, second: np.ndarray, per_frame: float, reach: float, grid: np.ndarray
 ) -> np.ndarray:
     most = int(np.ceil(reach * per_frame))
-    shared = _MIN_SHARED * per_frame
+    # A short overlap is alike by chance too often: two thirds of the shorter recording are needed.
+    shared = max(_MIN_SHARED * per_frame, 2 / 3 * min(len(first), len(second)))
     lags = np.arange(-most, most + 1)
     found = np.full(len(lags), np.nan)
     for k, lag in enumerate(lags):
@@ -109,15 +113,22 @@ def _curve(
         a, b = first[low:high], second[low + lag : high + lag]
         a, b = a - a.mean(), b - b.mean()
         norm = np.sqrt((a @ a) * (b @ b))
-        # A short overlap is like by chance more easily.
-        trust = min(1.0, np.sqrt((high - low) / (2 * shared)))
-        found[k] = trust * (a @ b) / norm if norm > 1e-12 else np.nan
+        found[k] = (a @ b) / norm if norm > 1e-12 else np.nan
     known = np.flatnonzero(~np.isnan(found))
     if len(known) < 4:
         return np.full(len(grid), np.nan)
     frames = lags[known] / per_frame
     curve = CubicSpline(frames, found[known])(grid)
     return np.where((grid >= frames[0]) & (grid <= frames[-1]), curve, np.nan)
+
+
+def evidence(better: float, worse: float, frames: float) -> float:
+    """Logarithm of how much likelier the better of two correlations makes its offset.
+
+    That of Gaussian signals, where frames count as independent only some frames apart.
+    """
+    high, low = (float(np.clip(value, 0.0, 0.995)) for value in (better, worse))
+    return 0.5 * frames / _INDEPENDENT * float(np.log((1 - low**2) / (1 - high**2)))
 
 
 def solve_offsets(
@@ -142,7 +153,7 @@ def solve_offsets(
     for start in (np.zeros(count), _star(curves)):
         offsets = _ascend(curves, start, max_offset)
         ends.append((sum(curves.peak(i, offsets)[0] for i in range(count)), offsets))
-    offsets = max(ends, key=lambda end: end[0] + 0.0)[1]
+    offsets = max(ends, key=lambda end: end[0])[1]
     if reference is None:
         peaks = np.array([curves.peak(i, offsets)[0] for i in range(count)])
         middle = np.median(offsets[peaks > 0]) if (peaks > 0).any() else 0.0
