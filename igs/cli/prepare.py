@@ -83,11 +83,13 @@ def held_out_words(text: str) -> list[str]:
 
 
 def _say(result: Prepared) -> None:
+    from igs.prepare.layout import RIG_FILE
+
     cameras = result.rig.cameras
     held_out = f" ({', '.join(result.rig.held_out)} held out)" if result.rig.held_out else ""
     rows = [
         ("scene", f"{result.scene.path}: {result.num_frames} frames of {len(cameras)} cameras"),
-        ("cameras", f"{result.scene.path / 'cameras.json'}{held_out}"),
+        ("cameras", f"{result.scene.path / RIG_FILE}{held_out}"),
         ("points", f"{result.num_points} in colmap_0/sparse/0"),
     ]
     if result.box is not None:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 # Scenes of Meeting Room, whose files look like N3DV's.
 _MEETING_ROOM = ("discussion", "trimming", "vrheadset")
-_SPARSE_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap_0/sparse/0")
+_SPARSE_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0")
 
 
 @dataclass(frozen=True)

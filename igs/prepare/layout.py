@@ -18,17 +18,20 @@ from igs.scene import (
     write_pairs,
 )
 
+# Not cameras.json: a scene may be prepared in the very folder of its videos and their cameras.
+RIG_FILE = "rig.json"
+
 
 def write_cameras(
     scene: SceneFolder, rig: Rig, model: ColmapModel, num_frames: int, fps: float
 ) -> None:
-    """Write ``<scene>/cameras.json`` and every frame's ``sparse/0``.
+    """Write ``<scene>/rig.json`` and every frame's ``sparse/0``.
 
     All frames share cameras; the points are those of the first.
 
     Source: spec `streaming.md`, sections 2.1 and 9.
     """
-    write_camera_object(scene.path / "cameras.json", replace(rig, fps=fps, num_frames=num_frames))
+    write_camera_object(scene.path / RIG_FILE, replace(rig, fps=fps, num_frames=num_frames))
     bare = replace(model, points=ColmapPoints.of(model.points.xyz, model.points.rgb))
     for index in range(num_frames):
         write_colmap(scene.frame_path(index) / "sparse" / "0", bare if index else model)

@@ -42,6 +42,8 @@ def claim(folder: Path, config: PrepareConfig, capture: Capture, resume: bool) -
     path = folder / RECORD
     wanted = {"settings": asdict(config), "pictures": fingerprint(capture)}
     there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    if folder.resolve() == capture.folder.resolve():  # frames go in beside the videos
+        there = {name for name in there if name == RECORD or name.startswith("colmap_")}
     if there <= {RECORD}:  # a record alone is of a run that ended before it wrote anything
         write_json(path, wanted)
         return

@@ -82,7 +82,7 @@ def prepare(
     """Bring a capture into the dataset layout.
 
     Written under `config.output`: ``<scene>/colmap_<i>/`` with images and ``sparse/0``,
-    ``<scene>/cameras.json``, ``bbox.json``, the pair file, ``stream.yaml``, and in the scene's
+    ``<scene>/rig.json``, ``bbox.json``, the pair file, ``stream.yaml``, and in the scene's
     folder ``prepare.json``, which says what was found, and ``box.png``, the box drawn into views.
 
     Args:

@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from igs.config import RunConfig, check_run, load_config
+from igs.prepare.layout import RIG_FILE
 from igs.scene import Rig, mean_pose
 from igs.scene.files import atomic_path
 
@@ -97,7 +98,7 @@ def stream_settings(scene: PreparedScene) -> dict[str, Any]:
             "kind": "layout",
             "root": str(root),
             "scene": scene.scene,
-            "cameras": f"{scene.scene}/cameras.json",
+            "cameras": f"{scene.scene}/{RIG_FILE}",
             "images": scene.images,
             "num_frames": scene.num_frames,
             "fps": round(float(scene.fps), 6),

@@ -43,7 +43,7 @@ def rig() -> Rig:
 
 def picture(camera_number: int, frame: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> np.ndarray:
     """A picture whose grey level tells camera and frame."""
-    image = np.full((size[1], size[0], 3), 30 + 20 * frame, np.uint8)
+    image = np.full((size[1], size[0], 3), 30 + 20 * (frame % 10), np.uint8)
     image[:, :, 0] = 20 + 30 * camera_number
     return image
 
