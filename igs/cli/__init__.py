@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import igs
 
-VERBS = ("prepare", "frame0", "stream", "evaluate", "render", "train", "doctor")
+VERBS = ("prepare", "frame0", "stream", "evaluate", "render", "mesh", "train", "encode", "decode", "info", "doctor")
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130

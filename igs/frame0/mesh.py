@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,22 @@ def without_crumbs(mesh: Mesh, min_share: float) -> Mesh:
     )
 
 
+def check_mesh_path(path: str | Path) -> str:
+    """The suffix of a mesh's file; refuses, before any work, what `write_mesh` would.
+
+    Raises:
+        ValueError: another suffix than those of MESH_SUFFIXES.
+        ImportError: without the extra `igs[mesh]`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in MESH_SUFFIXES:
+        raise ValueError(f"{path}: a mesh is written as {', '.join(MESH_SUFFIXES)}")
+    for module in ("skimage", "trimesh"):
+        if find_spec(module) is None:
+            raise ImportError(f"a mesh needs {module}: pip install 'igs[mesh]'")
+    return suffix
+
+
 def write_mesh(path: str | Path, mesh: Mesh) -> None:
     """Write PLY, OBJ or GLB by suffix through trimesh, whole or not at all.
 
@@ -142,13 +159,9 @@ def write_mesh(path: str | Path, mesh: Mesh) -> None:
         ImportError: without the extra `igs[mesh]`.
         OSError: the disk is full or the folder cannot be written; names the file.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in MESH_SUFFIXES:
-        raise ValueError(f"{path}: a mesh is written as {', '.join(MESH_SUFFIXES)}")
-    try:
-        import trimesh
-    except ImportError as error:
-        raise ImportError("writing a mesh needs trimesh: pip install 'igs[mesh]'") from error
+    suffix = check_mesh_path(path)
+    import trimesh
+
     shown = trimesh.Trimesh(
         mesh.vertices,
         mesh.faces,

@@ -35,7 +35,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from igs.config.compress import QuantiseConfig, check_quantise
-from igs.gaussians import Gaussians
+from igs.gaussians import Gaussians, read_ply
 from igs.gaussians.lightgaussian_codebook import train_codebook
 from igs.scene.files import write_bytes
 
@@ -175,6 +175,18 @@ def read_quantised(path: str | Path) -> QuantisedGaussians:
     if problem:
         raise ValueError(f"{path}: not quantised Gaussians: {problem}")
     return QuantisedGaussians(arrays)
+
+
+def read_gaussians(path: str | Path) -> Gaussians:
+    """Gaussians of a PLY, or decoded from a quantised file (``.safetensors``), by suffix.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: see `read_ply` and `read_quantised`.
+    """
+    if Path(path).suffix.lower() == ".safetensors":
+        return read_quantised(path).decode()
+    return read_ply(path)
 
 
 def _problem(arrays: dict[str, np.ndarray]) -> str | None:
