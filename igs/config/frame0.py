@@ -62,6 +62,7 @@ class Frame0Density:
     max_scale: Optional[float] = 0.1  # share of the extent, applied behind the first opacity reset
     max_screen_radius: Optional[float] = None  # pixels; the original's 20 never acts (fault 2)
     min_z: Optional[float] = None  # world z below which all is deleted; 4.5 in the N3DV loader
+    clear_share: float = 0.0  # of its distance to the scene, kept free about every camera
     max_z: Optional[float] = None  # world z above which all is deleted; 20 in the ENeRF loader
 
 
@@ -199,7 +200,7 @@ def _check_density(density: Frame0Density) -> None:
     one_of("frame0.density.growth", density.growth, GROWTH_RULES)
     for key in ("interval", "opacity_reset_interval", "max_num"):
         at_least(f"frame0.density.{key}", getattr(density, key), 1)
-    for key in ("start", "until", "grad_threshold", "percent_dense", "error_views"):
+    for key in ("start", "until", "grad_threshold", "percent_dense", "error_views", "clear_share"):
         at_least(f"frame0.density.{key}", getattr(density, key), 0)
     for key in ("max_scale", "max_screen_radius"):
         at_least(f"frame0.density.{key}", getattr(density, key), 0)

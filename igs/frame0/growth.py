@@ -20,6 +20,7 @@ from igs.scene import Camera
 _ERROR_QUANTILE = 0.7  # pixels above it count as badly drawn
 _LEAST_WEIGHT = 0.5  # blended weight on such pixels, in units of pixels, that counts as a vote
 _LEAST_VOTES = 2
+_REACH = 3.0  # standard deviations, to where a Gaussian is drawn
 
 
 def density_rule(density: Frame0Density, iteration: int, start_count: int) -> DensityRule:
@@ -91,6 +92,49 @@ def agreed_statistics(statistics: DensityStatistics, votes: torch.Tensor) -> Den
     result.grad_abs = statistics.grad_abs * agreed
     result.count, result.max_radii = statistics.count, statistics.max_radii
     return result
+
+
+def clear_distances(cameras: Sequence[Camera], means: torch.Tensor, share: float) -> list[float]:
+    """How far about each camera nothing stands: a share of its median distance to the points.
+
+    Args:
+        cameras: V cameras.
+        means: (N, 3) the first points, world axes.
+        share: 0 to 1.
+
+    Returns:
+        V distances, world units.
+    """
+    centers = [torch.as_tensor(c.center, dtype=means.dtype, device=means.device) for c in cameras]
+    return [share * float((means.detach() - center).norm(dim=-1).median()) for center in centers]
+
+
+def veils(
+    gaussians: Gaussians, cameras: Sequence[Camera], distances: Sequence[float]
+) -> torch.Tensor:
+    """(N,) bool, Gaussians that hang before a lens: a camera lies within their reach, or too near.
+
+    A surface that other cameras see right behind or beside a camera, such as the wall it is mounted
+    on, may be drawn so thick that the camera stands inside it. Cameras that train clear their own
+    view; one that is held out cannot, but that it stands free is known.
+
+    Args:
+        gaussians: N Gaussians as rendered.
+        cameras: all cameras of the rig; only where they stand is used.
+        distances: per camera, world units; centres nearer than that go.
+    """
+    hangs = torch.zeros(len(gaussians), dtype=torch.bool, device=gaussians.device)
+    w, v = gaussians.unit_quats.split((1, 3), dim=-1)
+    scales = gaussians.scales
+    for camera, distance in zip(cameras, distances, strict=True):
+        center = torch.as_tensor(camera.center, dtype=scales.dtype, device=scales.device)
+        offset = center - gaussians.means
+        # World to the Gaussian's own axes: the inverse turn.
+        turned = 2 * torch.linalg.cross(-v, offset)
+        local = offset + w * turned + torch.linalg.cross(-v, turned)
+        hangs |= (local / scales).norm(dim=-1) < _REACH
+        hangs |= offset.norm(dim=-1) < distance
+    return hangs
 
 
 def cut_away(means: torch.Tensor, density: Frame0Density) -> torch.Tensor | None:

@@ -29,6 +29,7 @@ def make_frame0(
     ply: Path | None,
     background: torch.Tensor,
     seed: int,
+    stations: Sequence[Camera] | None = None,
     progress: StageProgress | None = None,
 ) -> Gaussians:
     """The Gaussians of the first frame, 3D filter folded in.
@@ -41,6 +42,7 @@ def make_frame0(
         ply: Gaussians to load instead; None to optimise.
         background: (3,) colour behind everything; its device is worked on.
         seed: decides every random draw.
+        stations: all cameras of the rig, see `Frame0Trainer`.
         progress: called with (`points` or `frame0`, done, total, note).
 
     Raises:
@@ -60,5 +62,5 @@ def make_frame0(
     )
     logger.info("frame 0: %d initial points", len(points))
     start = gaussians_from_points(points, config.sh_degree).to(background.device)
-    trainer = Frame0Trainer(config, cameras, images, start, background, seed)
+    trainer = Frame0Trainer(config, cameras, images, start, background, seed, stations)
     return trainer.run(lambda done, total, loss: told("frame0", done, total, f"loss {loss:.4f}"))

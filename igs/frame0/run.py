@@ -153,6 +153,7 @@ class _Run:
             start,
             self.background,
             self.config.seed,
+            list(self.photographs.rig.cameras.values()),
         )
 
     def _folder(self, points: PointCloud) -> GaussianModelFolder:

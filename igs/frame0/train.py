@@ -17,7 +17,14 @@ from fused_ssim import photometric_loss
 
 from igs.config.frame0 import Frame0Config
 from igs.frame0.camera_color import CameraColors
-from igs.frame0.growth import agreed_statistics, cut_away, density_rule, error_votes
+from igs.frame0.growth import (
+    agreed_statistics,
+    clear_distances,
+    cut_away,
+    density_rule,
+    error_votes,
+    veils,
+)
 from igs.frame0.losses import shape_penalty, view_depth_normal_loss
 from igs.frame0.schedule import cosine_share, factor_at, sh_degree_at, stretched
 from igs.frame0.validation import Validation
@@ -61,6 +68,9 @@ class Frame0Trainer:
         start: Gaussians to start from, on the device to work on.
         background: (3,) colour behind everything, 0..1.
         seed: decides the view order and the densification's samples.
+        stations: all cameras of the rig, held-out ones included, before which
+            `config.density.clear_share` keeps free; only where they stand is used. None takes
+            `cameras`.
 
     Attributes:
         iteration: the last one done, 0 at first.
@@ -77,6 +87,7 @@ class Frame0Trainer:
     start: Gaussians
     background: torch.Tensor
     seed: int
+    stations: Sequence[Camera] | None = None
     filter_3d: torch.Tensor | None = field(init=False, default=None)
     iteration: int = field(init=False, default=0)
 
@@ -84,6 +95,9 @@ class Frame0Trainer:
         check_images("frame 0", self.cameras, self.images)
         self.config = stretched(self.config)
         config, device = self.config, self.start.device
+        self.stations = list(self.stations or self.cameras)
+        clear = config.density.clear_share
+        self._clear = clear_distances(self.stations, self.start.means, clear) if clear else []
         if config.central_point:
             self.cameras = [with_central_point(camera) for camera in self.cameras]
         aside = config.validation
@@ -255,6 +269,7 @@ class Frame0Trainer:
         if densifies and iteration % density.interval == 0:
             self._densify(iteration, factor)
         elif iteration > density.until and iteration % self.config.filter_interval == 0:
+            self._clear_views()
             self._refresh_filter()
         if iteration % density.opacity_reset_interval == 0 and iteration <= density.until:
             logits = reset_opacity(self.optimizer.gaussians, self.filter_3d)
@@ -268,16 +283,29 @@ class Frame0Trainer:
         gaussians = self.optimizer.gaussians.detach()
         plan = plan_densification(gaussians, statistics, rule, self.extent)
         densify(self.optimizer, plan, generator=self.generator)
-        cut = cut_away(self.optimizer.gaussians.means.detach(), density)
-        if cut is not None and bool(cut.any()):
-            if bool(cut.all()):
-                raise ValueError(
-                    "frame0.density.min_z, max_z: all Gaussians lie beyond; these cuts are for "
-                    "scenes in the release's own axes, null turns them off"
-                )
-            self.optimizer.keep(~cut)
+        self._cut_away()
+        self._clear_views()
         self.statistics = DensityStatistics(len(self.optimizer), self.start.device)
         self._refresh_filter()
+
+    def _cut_away(self) -> None:
+        cut = cut_away(self.optimizer.gaussians.means.detach(), self.config.density)
+        if cut is None or not bool(cut.any()):
+            return
+        if bool(cut.all()):
+            raise ValueError(
+                "frame0.density.min_z, max_z: all Gaussians lie beyond; these cuts are for scenes "
+                "in the release's own axes, null turns them off"
+            )
+        self.optimizer.keep(~cut)
+
+    def _clear_views(self) -> None:
+        """Delete what hangs before a lens."""
+        if not self._clear or self.stations is None:
+            return
+        hangs = veils(self.snapshot(), self.stations, self._clear)
+        if bool(hangs.any()) and not bool(hangs.all()):
+            self.optimizer.keep(~hangs)
 
     def _votes(self, iteration: int, factor: float) -> torch.Tensor:
         count = min(self.config.density.error_views, len(self.views))

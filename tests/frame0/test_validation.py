@@ -16,7 +16,7 @@ from igs.config.frame0 import (
 )
 from igs.frame0 import Frame0Trainer, gaussians_from_points, initial_points
 from igs.frame0.checkpoint import load_checkpoint, save_checkpoint
-from igs.frame0.growth import agreed_statistics, error_votes
+from igs.frame0.growth import agreed_statistics, clear_distances, error_votes, veils
 from igs.frame0.initial import start_from_gaussians
 from igs.frame0.views import TrainingViews, split_validation
 from igs.gaussians import DensityStatistics, Gaussians, apply_filter_3d, compute_filter_3d
@@ -167,3 +167,31 @@ def test_the_original_order_loses_the_gradients_it_lost(scene: Scene) -> None:
     kept = trainer.optimizer.gaussians.detach()
     trainer.step(last)
     assert equal(trainer.optimizer.gaussians.detach(), kept)
+
+
+def test_what_hangs_before_a_lens_goes(scene: Scene) -> None:
+    cameras, _, truth = scene
+    distances = clear_distances(cameras, truth.means, 0.1)
+    assert distances == pytest.approx([0.3] * 5, abs=0.05)
+    # In a row: inside the free space, a disc that reaches the lens edge on, the same face on.
+    means = torch.tensor([[-0.6, 0, 0.05], [-0.6, 0, 1.0], [-0.6, 0, 1.0], [-0.6, 0, 1.0]])
+    long_z, flat_z = [-5.0, -5.0, -1.0], [-1.0, -1.0, -5.0]
+    log_scales = torch.tensor([[-5.0, -5.0, -5.0], long_z, flat_z, long_z])
+    quarter = 0.5**0.5  # about y: what is long along z becomes long along x
+    quats = torch.tensor([[1.0, 0, 0, 0]] * 3 + [[quarter, 0, quarter, 0]])
+    odd = Gaussians(means, log_scales, quats, torch.zeros(4), torch.zeros(4, 1, 3))
+    assert veils(odd, cameras, distances).tolist() == [True, True, False, False]
+    assert not veils(truth, cameras, distances).any()
+
+
+def test_a_held_out_view_is_kept_free_by_where_its_camera_stands(scene: Scene) -> None:
+    cameras, images, _ = scene
+    config = short_config()
+    config.density.clear_share = 0.4
+    training = [c for c in cameras if c.name != "c2"]
+    config.init.depth_range = [0.3, 4.0]
+    points = initial_points(config.init, training, images, Path(), 0)
+    start = gaussians_from_points(points, config.sh_degree)
+    result = Frame0Trainer(config, training, images, start, BLACK, 0, cameras).run()
+    nearest = (result.means - torch.from_numpy(cameras[2].center).float()).norm(dim=-1).min()
+    assert nearest > 0.9 * clear_distances(cameras, points.positions, 0.4)[2]
