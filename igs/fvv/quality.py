@@ -1,0 +1,142 @@
+"""How much quality coding costs, measured by rendering, and settings that keep to a target."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+
+from igs.config.fvv import FvvConfig
+from igs.fvv.decoder import Decoder
+from igs.fvv.encoder import Encoder, SourceFrame, make_header
+from igs.gaussians import Gaussians
+from igs.render import render
+from igs.scene import Camera
+
+DEFAULT_PSNR = 35.0
+_STEPS = 6  # halvings of the range of step sizes
+_FINEST, _COARSEST = 0.1, 12.0
+
+
+def distortion(
+    original: Gaussians, coded: Gaussians, cameras: Sequence[Camera], background: Sequence[float]
+) -> float:
+    """Mean squared difference of renders, values of 0..1, mean over cameras."""
+    total = 0.0
+    with torch.no_grad():
+        for camera in cameras:
+            a, b = (render(g, camera, background).color.clamp(0, 1) for g in (original, coded))
+            total += float((a - b).square().mean())
+    return total / len(cameras)
+
+
+def loss_db(added: float, psnr: float) -> float:
+    """What an added mean squared error takes from a PSNR if the two errors are independent."""
+    return 10 * math.log10(1 + added / 10 ** (-psnr / 10))
+
+
+def config_for_loss(
+    frames: Sequence[SourceFrame],
+    cameras: Sequence[Camera],
+    config: FvvConfig,
+    *,
+    max_loss: float,
+    psnr: float,
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> FvvConfig:
+    """The coarsest steps whose loss stays within a bound on sample frames.
+
+    Args:
+        frames: consecutive frames to try on, a key frame first.
+        cameras: views to measure in.
+        config: its steps are made finer or coarser together.
+        max_loss: dB.
+        psnr: of the uncompressed stream against what it shows.
+        background: RGB behind everything.
+
+    Raises:
+        ValueError: no camera, a bound that is not above 0, or one that even the finest steps miss.
+    """
+    if not cameras:
+        raise ValueError("a loss is measured by rendering: give cameras")
+    if not max_loss > 0:
+        raise ValueError(f"max_loss {max_loss}: must be above 0 dB")
+
+    def fits(candidate: FvvConfig) -> bool:
+        worst = max(_distortions(frames, cameras, candidate, background))
+        return loss_db(worst, psnr) <= max_loss
+
+    chosen = _coarsest(config, fits)
+    if chosen is None:
+        raise ValueError(f"max_loss {max_loss} dB: not reached even with the finest steps")
+    return chosen
+
+
+def config_for_rate(
+    frames: Sequence[SourceFrame], config: FvvConfig, *, kbps: float, fps: float
+) -> FvvConfig:
+    """The finest steps whose bit rate stays below a bound, estimated on sample frames.
+
+    Args:
+        frames: consecutive frames to try on, from the first on; the intra frame among them counts
+            as often as `config.intra_interval` says.
+        config: its steps are made finer or coarser together.
+        kbps: thousand bits a second.
+        fps: frames a second.
+
+    Raises:
+        ValueError: a rate that is not above 0, or one that even the coarsest steps miss.
+    """
+    if not kbps > 0:
+        raise ValueError(f"kbps {kbps}: must be above 0")
+    budget = kbps * 1000 / 8 / fps
+
+    def too_big(candidate: FvvConfig) -> bool:
+        return bytes_per_frame(frames, candidate) > budget
+
+    if not too_big(config.coarser(_FINEST)):
+        return config.coarser(_FINEST)
+    low, high = _FINEST, _COARSEST
+    if too_big(config.coarser(high)):
+        raise ValueError(f"kbps {kbps}: not reached even with the coarsest steps")
+    for _ in range(_STEPS):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if too_big(config.coarser(middle)) else (low, middle)
+    return config.coarser(high)
+
+
+def bytes_per_frame(frames: Sequence[SourceFrame], config: FvvConfig) -> float:
+    """Mean bytes of a long stream, from a few frames at its beginning."""
+    encoder = Encoder(make_header(frames[0].gaussians, config), config)
+    sizes = [sum(len(chunk) for chunk in encoder.push(frame)) for frame in frames]
+    if len(sizes) == 1:
+        return float(sizes[0])
+    share = 1 / config.intra_interval
+    return share * sizes[0] + (1 - share) * sum(sizes[1:]) / len(sizes[1:])
+
+
+def _coarsest(config: FvvConfig, fits: Callable[[FvvConfig], bool]) -> FvvConfig | None:
+    low, high = _FINEST, _COARSEST
+    if not fits(config.coarser(low)):
+        return None
+    for _ in range(_STEPS):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if fits(config.coarser(middle)) else (low, middle)
+    return config.coarser(low)
+
+
+def _distortions(
+    frames: Iterable[SourceFrame],
+    cameras: Sequence[Camera],
+    config: FvvConfig,
+    background: tuple[float, float, float],
+) -> list[float]:
+    encoder, decoder, result = None, None, []
+    for frame in frames:
+        if encoder is None or decoder is None:
+            header = make_header(frame.gaussians, config)
+            encoder, decoder = Encoder(header, config), Decoder(header)
+        decoded = decoder.decode(encoder.push(frame))
+        result.append(distortion(frame.gaussians, decoded.gaussians, cameras, background))
+    return result
