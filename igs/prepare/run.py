@@ -7,20 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from igs.config.prepare import PrepareConfig, check_prepare
 from igs.prepare import detect, find, layout, record, roles
 from igs.prepare.capture import Capture
 from igs.prepare.disk import estimate_disk, require_disk
-from igs.prepare.stream_config import PreparedScene, write_stream_config
+from igs.prepare.stream_config import FEW_CAMERAS, PreparedScene, write_stream_config
 from igs.prepare.timeline import FrameRange, Timeline, make_timeline
-from igs.prepare.view_choice import DEFAULT_INPUT_VIEWS, choose_views
+from igs.prepare.view_choice import DEFAULT_INPUT_VIEWS, choose_views, nearest_angles
 from igs.prepare.write_images import Encoding, ViewTask, half_size, write_images
 from igs.scene import Box, ColmapModel, ColmapPoints, Rig, SceneError, SceneFolder
 
 logger = logging.getLogger(__name__)
 
 _NETWORK_SIZE = 512
-_FEW_CAMERAS = 6
+_WIDE_ANGLE = 40.0  # degrees
 
 
 @dataclass(frozen=True)
@@ -164,12 +166,33 @@ def _cameras(job: _Job) -> tuple[Rig, ColmapPoints | None]:
             stored, job.config, job.scene.path, job.findings, job.told("cameras")
         )
     rig = roles.with_held_out(rig, job.config.held_out)
-    if len(rig.training) < _FEW_CAMERAS:
+    if len(rig.training) < FEW_CAMERAS:
         job.findings.warn(
             f"{len(rig.training)} cameras to train on: surfaces are found only where several see "
             "them, so expect a picture near the cameras' own views and floating shapes elsewhere"
         )
+    if (apart := neighbour_angle(rig)) > _WIDE_ANGLE:
+        job.findings.warn(
+            f"cameras stand {apart:.0f} degrees from their nearest neighbour (median); beyond some "
+            f"{_WIDE_ANGLE:.0f} two views hardly show the same surface: more cameras in between "
+            "are what a view from elsewhere needs"
+        )
     return rig, points
+
+
+def neighbour_angle(rig: Rig) -> float:
+    """Degrees from a training camera to its nearest neighbour, median, seen from what all look at;
+    0 where there is but one camera."""
+    from igs.render.paths import focus_point  # late: needs torch, which image writers do without
+
+    cameras = list(rig.training.values())
+    if len(cameras) < 2:
+        return 0.0
+    try:
+        focus = focus_point(cameras)
+    except ValueError:  # parallel axes, as of a flat array, which looks at one thing all the same
+        return 0.0
+    return float(np.median(nearest_angles(cameras, focus)))
 
 
 def _stored_tasks(job: _Job) -> list[ViewTask]:

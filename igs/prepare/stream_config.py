@@ -19,6 +19,7 @@ from igs.scene.files import atomic_path
 logger = logging.getLogger(__name__)
 
 _ENOUGH_POINTS = 5000  # sparse points that make a good start without a plane sweep
+FEW_CAMERAS = 6  # with fewer, only views near the cameras' own are worth showing
 _AROUND = 0.5  # mean viewing axes shorter than this: cameras stand all around
 
 
@@ -108,7 +109,7 @@ def stream_settings(scene: PreparedScene) -> dict[str, Any]:
         "motion": {"mode": "none"},
         "frame0": _frame0(scene.gpu, start),
         "refine": {"mode": "l", "active_only": True, "densify": {"enabled": False}},
-        "free_view": {"path": "orbit" if stands_around(scene.rig) else "spiral"},
+        "free_view": {"path": free_path(scene.rig)},
     }
     if scene.network_images:
         settings["data"]["network_images"] = "images_512"
@@ -134,6 +135,14 @@ def _frame0(gpu: bool, start: Mapping[str, Any]) -> dict[str, Any]:
             "opacity_reset_interval": 100_000,
         },
     }
+
+
+def free_path(rig: Rig) -> str:
+    """The path of the free view: from camera to camera where they are few, else around or before
+    the scene, as the cameras stand."""
+    if len(rig.training) < FEW_CAMERAS:
+        return "tour"
+    return "orbit" if stands_around(rig) else "spiral"
 
 
 def stands_around(rig: Rig) -> bool:

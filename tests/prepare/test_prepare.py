@@ -12,12 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 import igs.prepare.disk
 from igs.cli import main
 from igs.config import ConfigError, RunConfig, load_config
 from igs.config.prepare import PrepareConfig
-from igs.prepare.run import Prepared, PrepareProgress, prepare
+from igs.prepare.run import Prepared, PrepareProgress, neighbour_angle, prepare
 from igs.prepare.write_images import ViewTask, half_size
 from igs.scene import (
     Box,
@@ -334,3 +335,26 @@ def test_missing_steps_are_found_by_their_files(run):
         scene=result.scene.path,
     )
     assert task.missing().steps == ((2, 2),)
+
+
+def test_cameras_too_far_apart_are_said(run, capture: Path, rig: Rig):
+    assert neighbour_angle(rig) == pytest.approx(14.3, abs=1)
+    result = run("frames='1'")
+    assert [text.split(":")[0] for text in result.warnings] == ["4 cameras to train on"]
+    assert load_config(RunConfig, result.config).free_view.path == "tour"
+    turned = {}
+    for angle, camera in zip((0, 100, 200, 300), rig.cameras.values(), strict=False):
+        turn = Rotation.from_euler("y", angle, degrees=True).as_matrix()
+        pose = np.eye(4)
+        pose[:3, :3], pose[2, 3] = turn, 3.0
+        turned[camera.name] = replace(camera, world_to_camera=pose)
+    assert neighbour_angle(Rig(turned)) == pytest.approx(80, abs=25)
+
+
+def test_parallel_cameras_are_near_each_other(rig: Rig):
+    cameras = []
+    for i, camera in enumerate(rig.cameras.values()):
+        pose = np.eye(4)
+        pose[0, 3] = i
+        cameras.append(replace(camera, world_to_camera=pose))
+    assert neighbour_angle(Rig.of(cameras)) == 0
