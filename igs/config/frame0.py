@@ -62,7 +62,7 @@ class Frame0Density:
     max_scale: Optional[float] = 0.1  # share of the extent, applied behind the first opacity reset
     max_screen_radius: Optional[float] = None  # pixels; the original's 20 never acts (fault 2)
     min_z: Optional[float] = None  # world z below which all is deleted; 4.5 in the N3DV loader
-    clear_share: float = 0.0  # of its distance to the scene, kept free about every camera
+    clear_share: float = 0.0  # of a camera's distance to the scene: how deep its view is kept free
     max_z: Optional[float] = None  # world z above which all is deleted; 20 in the ENeRF loader
 
 
@@ -80,6 +80,7 @@ class InitConfig:
     files: list[str] = field(default_factory=list)
     max_points: int = 20_000
     depth_range: Optional[list[float]] = None  # near, far in world units; None: from the rig
+    fill_stride: int = 0  # sweep: points in untextured holes, one every so many pixels; 0 for none
     background_points: int = 0  # random far points added for what no two views share
 
 
@@ -213,6 +214,7 @@ def _check_init(init: InitConfig) -> None:
     one_of("frame0.init.mode", init.mode, INIT_MODES)
     at_least("frame0.init.max_points", init.max_points, 1)
     at_least("frame0.init.background_points", init.background_points, 0)
+    at_least("frame0.init.fill_stride", init.fill_stride, 0)
     depths = init.depth_range
     if depths is not None and (len(depths) != 2 or not 0 < depths[0] < depths[1]):
         raise ConfigError(f"frame0.init.depth_range: needs 0 < near < far, got {depths}")

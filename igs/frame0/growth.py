@@ -20,7 +20,6 @@ from igs.scene import Camera
 _ERROR_QUANTILE = 0.7  # pixels above it count as badly drawn
 _LEAST_WEIGHT = 0.5  # blended weight on such pixels, in units of pixels, that counts as a vote
 _LEAST_VOTES = 2
-_REACH = 3.0  # standard deviations, to where a Gaussian is drawn
 
 
 def density_rule(density: Frame0Density, iteration: int, start_count: int) -> DensityRule:
@@ -95,7 +94,7 @@ def agreed_statistics(statistics: DensityStatistics, votes: torch.Tensor) -> Den
 
 
 def clear_distances(cameras: Sequence[Camera], means: torch.Tensor, share: float) -> list[float]:
-    """How far about each camera nothing stands: a share of its median distance to the points.
+    """How deep the view of each camera is free: a share of its median distance to the points.
 
     Args:
         cameras: V cameras.
@@ -110,30 +109,26 @@ def clear_distances(cameras: Sequence[Camera], means: torch.Tensor, share: float
 
 
 def veils(
-    gaussians: Gaussians, cameras: Sequence[Camera], distances: Sequence[float]
+    means: torch.Tensor, cameras: Sequence[Camera], distances: Sequence[float]
 ) -> torch.Tensor:
-    """(N,) bool, Gaussians that hang before a lens: a camera lies within their reach, or too near.
+    """(N,) bool, centres that hang right before a lens: inside a camera's view and too near.
 
-    A surface that other cameras see right behind or beside a camera, such as the wall it is mounted
-    on, may be drawn so thick that the camera stands inside it. Cameras that train clear their own
-    view; one that is held out cannot, but that it stands free is known.
+    Where a surface has no texture, fog before it looks the same to the cameras opposite. One that
+    trains clears its own view of it; one that is held out cannot, but that it sees freely is known.
 
     Args:
-        gaussians: N Gaussians as rendered.
-        cameras: all cameras of the rig; only where they stand is used.
-        distances: per camera, world units; centres nearer than that go.
+        means: (N, 3) centres, world axes.
+        cameras: all cameras of the rig; only their calibration is used.
+        distances: per camera, depth in world units up to which its view is free.
     """
-    hangs = torch.zeros(len(gaussians), dtype=torch.bool, device=gaussians.device)
-    w, v = gaussians.unit_quats.split((1, 3), dim=-1)
-    scales = gaussians.scales
+    hangs = torch.zeros_like(means[:, 0], dtype=torch.bool)
     for camera, distance in zip(cameras, distances, strict=True):
-        center = torch.as_tensor(camera.center, dtype=scales.dtype, device=scales.device)
-        offset = center - gaussians.means
-        # World to the Gaussian's own axes: the inverse turn.
-        turned = 2 * torch.linalg.cross(-v, offset)
-        local = offset + w * turned + torch.linalg.cross(-v, turned)
-        hangs |= (local / scales).norm(dim=-1) < _REACH
-        hangs |= offset.norm(dim=-1) < distance
+        pose = torch.as_tensor(camera.world_to_camera, dtype=means.dtype, device=means.device)
+        x, y, z = (means @ pose[:3, :3].T + pose[:3, 3]).unbind(-1)
+        near = (z > 0) & (z < distance)
+        u = x / z.clamp_min(1e-6) * camera.fx + camera.cx
+        v = y / z.clamp_min(1e-6) * camera.fy + camera.cy
+        hangs |= near & (u >= 0) & (u <= camera.width) & (v >= 0) & (v <= camera.height)
     return hangs
 
 

@@ -13,7 +13,7 @@ import torch
 from simple_knn import distCUDA2
 
 from igs.config.frame0 import Frame0Config, InitConfig
-from igs.frame0.plane_sweep import plane_sweep, rig_depth_range
+from igs.frame0.plane_sweep import SweepSettings, plane_sweep, rig_depth_range
 from igs.gaussians import Gaussians, PointCloud, compute_filter_3d, read_points
 from igs.scene import Camera, colmap_binary, colmap_text
 
@@ -82,7 +82,9 @@ def initial_points(
     if takes_known or config.mode == "points":
         cloud = _joined(listed if listed or known is None else [_read_cloud(known)])
     elif config.mode in ("sweep", "auto"):
-        swept = plane_sweep(cameras, images, _depth_range(config, cameras), progress=progress)
+        settings = SweepSettings(fill_stride=config.fill_stride)
+        depths = _depth_range(config, cameras)
+        swept = plane_sweep(cameras, images, depths, settings, progress)
         cloud = _joined([swept, *listed])
     else:
         depths = _depth_range(config, cameras)

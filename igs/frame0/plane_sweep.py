@@ -39,6 +39,9 @@ class SweepSettings:
         min_score: least correlation of a point, -1..1.
         tolerance: largest relative depth difference between views that agree.
         min_views: views beside the reference that must agree.
+        fill_stride: where a view has no depth, its confirmed depths around are carried into the
+            hole and every so many pixels a point is set; those that would hang before a surface
+            another view has confirmed are left out. 0 for no such points.
     """
 
     width: int = 240
@@ -49,6 +52,7 @@ class SweepSettings:
     min_score: float = 0.6
     tolerance: float = 0.03
     min_views: int = 1
+    fill_stride: int = 0
 
 
 def rig_depth_range(cameras: Sequence[Camera]) -> tuple[float, float]:
@@ -105,7 +109,12 @@ def plane_sweep(
         if progress is not None:
             progress(i + 1, len(views))
     kept = [_agreeing(views, maps, i, settings) for i in range(len(views))]
-    cloud = PointCloud(torch.cat([p for p, _ in kept]), torch.cat([c for _, c in kept]))
+    if settings.fill_stride:
+        sure = [_confirmed(maps[i], kept[i].mask) for i in range(len(views))]
+        kept += [_filling(views, sure, i, settings) for i in range(len(views))]
+    cloud = PointCloud(
+        torch.cat([part.points for part in kept]), torch.cat([part.colors for part in kept])
+    )
     logger.info("plane sweep: %d points from %d views", len(cloud), len(views))
     return cloud
 
@@ -225,25 +234,95 @@ def _subpixel(scores: torch.Tensor, arg: torch.Tensor, inverse: torch.Tensor) ->
     return (inverse[arg] + offset * step).clamp_min(1e-6)
 
 
+@dataclass(frozen=True)
+class _Points:
+    """What one view contributes: points, colours, and which of the pixels asked for they are of."""
+
+    points: torch.Tensor
+    colors: torch.Tensor
+    mask: torch.Tensor
+
+
 def _agreeing(
     views: Sequence[_SweepView],
     maps: Sequence[torch.Tensor],
     i: int,
     settings: SweepSettings,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> _Points:
     """World points and colours of view i's pixels whose depth other views confirm."""
     view, depth = views[i], maps[i]
     pick = depth > 0
-    local = view.rays[pick] * depth[pick][:, None]
-    world = local @ view.c2w[:3, :3].T + view.c2w[:3, 3]
+    world = _lifted(view, depth, pick)
     votes = torch.zeros(len(world))
     for j, other in enumerate(views):
         if j == i or not len(world):
             continue
-        grid, z = other.project(world)
-        seen = F.grid_sample(
-            maps[j][None, None], grid[None, None], mode="nearest", align_corners=False
-        )[0, 0, 0]
+        z, seen = _depth_seen(other, maps[j], world)
         votes += ((seen - z).abs() < settings.tolerance * z) & (seen > 0)
     keep = votes >= settings.min_views
-    return world[keep], view.color[:, pick].T[keep]
+    return _Points(world[keep], view.color[:, pick].T[keep], keep)
+
+
+def _lifted(view: _SweepView, depth: torch.Tensor, pick: torch.Tensor) -> torch.Tensor:
+    """(P, 3) world points of the picked pixels."""
+    local = view.rays[pick] * depth[pick][:, None]
+    return local @ view.c2w[:3, :3].T + view.c2w[:3, 3]
+
+
+def _depth_seen(
+    view: _SweepView, depth: torch.Tensor, world: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Depth of world points in a view, and that of its map where they fall; 0 for none."""
+    grid, z = view.project(world)
+    seen = F.grid_sample(depth[None, None], grid[None, None], mode="nearest", align_corners=False)[
+        0, 0, 0
+    ]
+    return z, seen
+
+
+def _confirmed(depth: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """A depth map with only those of its depths that were kept, 0 elsewhere."""
+    sure = torch.zeros_like(depth)
+    sure[depth > 0] = torch.where(keep, depth[depth > 0], torch.zeros(()))
+    return sure
+
+
+def _filling(
+    views: Sequence[_SweepView],
+    sure: Sequence[torch.Tensor],
+    i: int,
+    settings: SweepSettings,
+) -> _Points:
+    """Points in the holes of view i, on a surface drawn smoothly between its confirmed depths."""
+    view, depth = views[i], sure[i]
+    pick = torch.zeros_like(depth, dtype=torch.bool)
+    pick[:: settings.fill_stride, :: settings.fill_stride] = True
+    pick &= depth == 0
+    if not bool((depth > 0).any()):
+        pick[:] = False
+    world = _lifted(view, 1 / _smooth_inverse(depth).clamp_min(1e-9), pick)
+    fits = torch.ones(len(world), dtype=torch.bool)
+    for j, other in enumerate(views):
+        if j == i or not len(world):
+            continue
+        z, seen = _depth_seen(other, sure[j], world)
+        fits &= ~((z > 0) & (seen > 0) & (z < (1 - settings.tolerance) * seen))
+    return _Points(world[fits], view.color[:, pick].T[fits], fits)
+
+
+def _smooth_inverse(depth: torch.Tensor) -> torch.Tensor:
+    """Inverse depth, holes filled from coarser and coarser means of what is there (push-pull)."""
+    weight = (depth > 0).float()[None, None]
+    value = torch.where(depth > 0, 1 / depth.clamp_min(1e-9), torch.zeros(()))[None, None]
+    levels = [(value, weight)]
+    while min(value.shape[-2:]) > 1:
+        total = F.avg_pool2d(value * weight, 2, ceil_mode=True)
+        mass = F.avg_pool2d(weight, 2, ceil_mode=True)
+        value = total / mass.clamp_min(1e-9)
+        weight = (mass > 0).float()
+        levels.append((value, weight))
+    filled = levels[-1][0]
+    for value, weight in reversed(levels[:-1]):
+        coarse = F.interpolate(filled, value.shape[-2:], mode="bilinear", align_corners=False)
+        filled = torch.where(weight > 0, value, coarse)
+    return filled[0, 0]

@@ -69,7 +69,7 @@ class Frame0Trainer:
         background: (3,) colour behind everything, 0..1.
         seed: decides the view order and the densification's samples.
         stations: all cameras of the rig, held-out ones included, before which
-            `config.density.clear_share` keeps free; only where they stand is used. None takes
+            `config.density.clear_share` keeps free; only their calibration is used. None takes
             `cameras`.
 
     Attributes:
@@ -303,7 +303,7 @@ class Frame0Trainer:
         """Delete what hangs before a lens."""
         if not self._clear or self.stations is None:
             return
-        hangs = veils(self.snapshot(), self.stations, self._clear)
+        hangs = veils(self.optimizer.gaussians.means.detach(), self.stations, self._clear)
         if bool(hangs.any()) and not bool(hangs.all()):
             self.optimizer.keep(~hangs)
 
