@@ -1,9 +1,9 @@
 """Which pixels of a static camera change over time, whatever noise and exposure do.
 
-Every frame is compared with the view's median over time (the still background), after a gain for
-each channel, robustly fitted, has taken exposure and white balance out. What counts as a change is
-set by the view's own noise, and near edges also by how much a shake of a fraction of a pixel would
-change them.
+Every frame is compared with what the view shows most of the time (the still background), after a
+gain for each channel, robustly fitted, has taken exposure and white balance out. What counts as a
+change is set by the view's own noise, and near edges also by how much a shake of a fraction of a
+pixel would change them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _SHAKE = 0.25  # pixels
 _FIT_ROUNDS = 4
 _FIT_EVERY = 3  # pixels
 _SATURATED = 250.0
+_ALIKE = 12.0  # grey levels
 
 
 def change_masks(frames: Sequence[np.ndarray], min_pixels: int = 12) -> np.ndarray:
@@ -40,7 +41,9 @@ def change_masks(frames: Sequence[np.ndarray], min_pixels: int = 12) -> np.ndarr
         (T, h, w) bool.
     """
     stack = np.stack(frames).astype(np.float32)
-    background = np.median(stack, axis=0)
+    median = np.median(stack, axis=0)
+    stack *= np.stack([_gain(frame, median) for frame in stack])[:, None, None]
+    background = still_background(stack)
     differences = np.stack([_difference(frame, background) for frame in stack])
     still = np.median(differences, axis=0)
     # Half of all pixels of all frames at least are taken to stand still.
@@ -50,10 +53,31 @@ def change_masks(frames: Sequence[np.ndarray], min_pixels: int = 12) -> np.ndarr
     return np.stack([_cleaned(d > threshold, min_pixels) for d in differences])
 
 
+def still_background(stack: np.ndarray) -> np.ndarray:
+    """What each pixel shows most often: the mean of its largest group of like values.
+
+    Where something stands before the background for most of the time, a median shows that; its
+    surface rarely looks the same twice, though, and the background does.
+
+    Args:
+        stack: (T, h, w, 3) float32 of one exposure.
+
+    Returns:
+        (h, w, 3) float32.
+    """
+    best = stack[0]
+    most = np.zeros(stack.shape[1:3], np.int64)
+    for candidate in stack:
+        like = (np.abs(stack - candidate).max(axis=3) < _ALIKE).sum(axis=0)
+        best = np.where((like > most)[..., None], candidate, best)
+        most = np.maximum(like, most)
+    near = (np.abs(stack - best).max(axis=3) < _ALIKE)[..., None]
+    return (stack * near).sum(axis=0) / near.sum(axis=0)
+
+
 def _difference(frame: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """(h, w) largest channel difference once gain is taken out, lightly blurred."""
-    residual = frame * _gain(frame, background) - background
-    smooth = gaussian_filter(residual, (0.8, 0.8, 0))
+    """(h, w) largest channel difference, lightly blurred."""
+    smooth = gaussian_filter(frame - background, (0.8, 0.8, 0))
     return np.abs(smooth).max(axis=2)
 
 

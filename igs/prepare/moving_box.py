@@ -61,7 +61,7 @@ class MovingBoxSettings:
     min_share: float = 0.005
     min_points: int = 200
     cut: float = 0.002
-    padding: float = 0.05
+    padding: float = 0.08
 
 
 @dataclass(frozen=True)
