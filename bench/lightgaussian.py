@@ -50,6 +50,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True, help="folder of the trained model")
     parser.add_argument("--recover", type=int, default=1000, help="iterations of recovery")
     parser.add_argument("--variants", nargs="*", help="only variants whose name holds one of these")
+    parser.add_argument("--degrees", type=int, nargs="*", default=[2], help="SH to distil to")
     parser.add_argument("overrides", nargs="*", help="settings of the preset, key=value")
     return parser.parse_args()
 
@@ -171,7 +172,7 @@ def distilled(
     """The pruned model, and students of it at lower SH degrees."""
     kept = (pruned.gaussians, pruned.filter_3d)
     yield f"degree {kept[0].sh_degree}", kept
-    for degree in range(kept[0].sh_degree - 1, 0, -1):
+    for degree in arguments.degrees:
         for steps in (0, arguments.recover):
             started = time.perf_counter()
             student = distill(
