@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-PRESETS = ("plain", "igs", "fast")
+PRESETS = ("plain", "igs", "fast", "rig")
 EPILOG = """examples:
   igs frame0 SCENE --out outputs/scene
   igs frame0 SCENE --out outputs/scene --preset fast --compress
@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
     source.add_argument(
         "--preset",
         choices=PRESETS,
-        help="fast (the default), plain (the published schedule) or igs (as the release runs)",
+        help="fast (the default), plain (as published), igs (as released) or rig (a dome)",
     )
     source.add_argument("--config", help="YAML file instead of a preset")
     parser.add_argument("--init", metavar="PLY", help="go on from Gaussians of a previous frame")

@@ -13,8 +13,6 @@ from igs.config.load import ConfigError
 # OmegaConf resolves these annotations at run time on Python 3.10, where it needs `Optional`.
 # ruff: noqa: UP045
 
-PRESETS = ("plain", "igs", "fast")
-
 
 @dataclass
 class Frame0RunConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,26 @@ def test_views_that_agree_on_nothing_give_no_points() -> None:
     noise = {name: rng.integers(0, 255, i.shape, dtype=np.uint8) for name, i in images.items()}
     cloud = plane_sweep(cameras, noise, (1.0, 4.0), SweepSettings(width=WIDTH))
     assert len(cloud) < 0.02 * 4 * WIDTH * HEIGHT
+
+
+def test_holes_are_filled_on_the_surface_around_them() -> None:
+    cameras, images = rig()
+    for camera in cameras:  # a patch of the plane without texture, as every camera sees it
+        v, u = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+        local = np.stack([(u - camera.cx) / 90.0, (v - camera.cy) / 90.0, np.ones_like(u)], -1)
+        ray = local @ camera.world_to_camera[:3, :3]
+        x, y, _ = np.moveaxis(camera.center + ray * (DEPTH / ray[..., 2:]), -1, 0)
+        images[camera.name][(abs(x) < 0.3) & (abs(y) < 0.3)] = 120
+    settings = SweepSettings(width=WIDTH, num_depths=64)
+    plain = plane_sweep(cameras, images, (1.0, 4.0), settings)
+    filled = plane_sweep(cameras, images, (1.0, 4.0), replace(settings, fill_stride=2))
+    added = filled.positions[len(plain) :]
+    assert torch.equal(filled.positions[: len(plain)], plain.positions)
+    inside = added[(added[:, :2].abs() < 0.15).all(1)]
+    assert len(inside) > 100
+    assert float((inside[:, 2] - DEPTH).abs().max()) < 0.15
+    grey = filled.colors[len(plain) :][(added[:, :2].abs() < 0.15).all(1)]
+    torch.testing.assert_close(grey, torch.full_like(grey, 120 / 255), atol=0.01, rtol=0)
 
 
 def test_the_rigs_depth_range_holds_what_it_looks_at() -> None:

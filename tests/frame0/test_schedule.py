@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from igs.cli.frame0 import PRESETS
 from igs.config import ConfigError, load_config
 from igs.config.frame0 import CoarseToFineConfig, Frame0Config, Frame0Density, check_frame0
 from igs.config.frame0_run import Frame0RunConfig, check_frame0_run
@@ -50,11 +51,11 @@ def test_the_budget_rises_from_the_start_to_the_cap() -> None:
     assert budget_at(600, 1000, Frame0Density()) is None
 
 
-@pytest.mark.parametrize("preset", ["plain", "igs", "fast"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_presets_load_and_hold(preset: str) -> None:
     config = load_config(Frame0RunConfig, config_path(f"frame0_{preset}"))
     check_frame0_run(config)
-    assert not config.frame0.camera_color.enabled
+    assert config.frame0.camera_color.enabled == (preset == "rig")
     if preset == "igs":
         assert config.frame0.original_order
         assert config.frame0.density.min_z == 4.5
