@@ -37,11 +37,11 @@ class ProgressBars:
             self._close()
             self._stage = progress.stage
             self._bar = tqdm(
-                desc=_TITLES[progress.stage],
+                desc=_TITLES.get(progress.stage, progress.stage),
                 total=progress.total,
                 # A run taken up starts in the middle; what was there is no speed.
                 initial=max(0, progress.done - 1),
-                unit=_UNITS[progress.stage],
+                unit=_UNITS.get(progress.stage, "scene"),
                 mininterval=0.5,
                 dynamic_ncols=True,
             )

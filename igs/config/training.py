@@ -46,6 +46,7 @@ class NetworkSizes:
     double_normalise: Optional[bool] = None
     normalise_world: Optional[bool] = None
     visible_mean: Optional[bool] = None
+    triangulate: Optional[bool] = None
     flow: FlowSizes = field(default_factory=FlowSizes)
 
 
@@ -178,12 +179,14 @@ class TrainConfig(LoopConfig):
 class WarpConfig:
     """Image pairs with known flow, cut from textures and photographs and warped smoothly.
 
-    max_motion: largest displacement as a share of the image side. layers: most foreground
+    max_motion: largest displacement as a share of the image side. min_share: how little of it a
+    layer may use, log-uniform between. layers: most foreground
     patches, each with a motion of its own. jitter: change of brightness, contrast and colour
     between the two images. noise: standard deviation of what is added to each.
     """
 
     max_motion: float = 0.15
+    min_share: float = 0.01
     layers: int = 6
     jitter: float = 0.15
     noise: float = 0.01
@@ -195,6 +198,8 @@ class FlowTrainConfig(LoopConfig):
 
     size: side of the square training images, pixels. warped_share: share of the pairs that are
     warped images; the others are views of `data`. gamma, max_flow: of the sequence loss.
+    lambda_matching: weight of the cross-entropy of global matching, without which short runs
+    rest at no flow.
     """
 
     network: FlowNetworkSizes = field(default_factory=FlowNetworkSizes)
@@ -202,5 +207,6 @@ class FlowTrainConfig(LoopConfig):
     warped_share: float = 0.5
     gamma: float = 0.9
     max_flow: float = 400.0
+    lambda_matching: float = 1.0
     data: TrainDataConfig = field(default_factory=TrainDataConfig)
     warp: WarpConfig = field(default_factory=WarpConfig)

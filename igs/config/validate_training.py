@@ -65,6 +65,7 @@ def check_flow_train(config: FlowTrainConfig) -> None:
         raise ConfigError("steps_per_epoch: the pairs have no end; say how many steps are an epoch")
     share("gamma", config.gamma)
     _above("max_flow", config.max_flow, 0)
+    _above("warp.min_share", config.warp.min_share, 0)
     share("warp.max_motion", config.warp.max_motion)
     share("warp.jitter", config.warp.jitter)
     share("warp.noise", config.warp.noise)

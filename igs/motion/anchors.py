@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 from torch.nn import functional as F
 
+if TYPE_CHECKING:
+    from simple_knn.cuda import PointKernels
+
 DENSE_STEPS = 64  # steps of the sampling after which a tree query beats a sweep over all points
 PAIRS_AT_ONCE = 1 << 26  # distances per block of the neighbour search off the CPU
+MOST_ON_GPU = 32  # neighbours that the CUDA kernel keeps in registers
+
+
+def _kernels() -> PointKernels:
+    """The point kernels of CUDA tensors, compiled when they are first used.
+
+    Raises:
+        RuntimeError: the package that compiles them is not installed.
+    """
+    try:
+        from simple_knn.cuda import default_kernels
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"CUDA tensors need the package {error.name}, which is not installed: "
+            "pip install 'igs[cuda]', or run on the CPU"
+        ) from error
+    return default_kernels()
 
 
 def inside_box(means: Tensor, box: Tensor) -> Tensor:
@@ -53,6 +75,7 @@ def farthest_points(points: Tensor, count: int, first: int) -> Tensor:
 
     Raises:
         ValueError: `first` is not a row.
+        RuntimeError: CUDA tensors without the package that compiles the kernels.
 
     Source: spec `agm_net.md`, section 6.
     """
@@ -63,6 +86,8 @@ def farthest_points(points: Tensor, count: int, first: int) -> Tensor:
     if count == 0:
         return torch.empty(0, dtype=torch.int64, device=points.device)
     points = points.detach()
+    if points.device.type == "cuda":
+        return _kernels().farthest(points, count, first)
     if points.device.type != "cpu":
         return _farthest_on_device(points, count, first)
     return torch.from_numpy(_farthest_with_tree(points.numpy(), count, first))
@@ -132,6 +157,8 @@ def nearest_anchors(points: Tensor, anchors: Tensor, count: int) -> tuple[Tensor
         return empty.long(), empty
     if points.device.type == "cpu":
         distance, index = _nearest_with_tree(points, anchors, count)
+    elif points.device.type == "cuda" and count <= MOST_ON_GPU:
+        return _kernels().nearest(points, anchors, count)
     else:
         distance, index = _nearest_in_blocks(points, anchors, count)
     # Two stable sorts order by distance, then by row.

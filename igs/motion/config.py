@@ -27,6 +27,10 @@ class AGMConfig:
             diagonal, so that neither origin nor unit of the world matters. The released weights
             know world units only.
         visible_mean: average anchor features over the views that see the anchor, not over all.
+        triangulate: match the images to the end and give the network the motion that flow in
+            several calibrated views amounts to (`triangulate.py`, `consensus.py`), instead of
+            leaving it to find out the cameras' geometry from harmonics. Needs weights of its own
+            and flow features with their matching part.
 
     Source: spec `agm_net.md`, sections 1 and 16.
     """
@@ -43,6 +47,7 @@ class AGMConfig:
     double_normalise: bool = False
     normalise_world: bool = False
     visible_mean: bool = False
+    triangulate: bool = False
 
     def __post_init__(self) -> None:
         for name in ("network_size", "anchors", "neighbours", "width", "heads", "blocks", "groups"):
@@ -91,6 +96,7 @@ class AGMConfig:
             groups=16,
             normalise_world=True,
             visible_mean=True,
+            triangulate=True,
         )
 
     def to_json(self) -> str:

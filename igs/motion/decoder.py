@@ -26,6 +26,11 @@ class MotionDecoder(nn.Module):
             self.rotation.weight.zero_()
             self.rotation.bias.copy_(torch.tensor(SLIGHT_TURN))
 
+    def start_at_rest(self) -> None:
+        """Let the untrained decoder turn nothing, for networks that know rotations otherwise."""
+        with torch.no_grad():
+            self.rotation.bias.copy_(torch.tensor((1.0, 0.0, 0.0, 0.0)))
+
     def hidden(self, features: Tensor) -> Tensor:
         """(n, C) features to the (n, C) input of both heads."""
         for layer in self.layers[:-1]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from igs.motion.triangulate import KeyGeometry
+
 
 @dataclass(frozen=True)
 class World:
@@ -61,6 +63,7 @@ class KeyState:
         shift: (V, h, w, C) float32, what geometry adds to the normalised maps.
         scale: (V, h, w, C) float32, what it multiplies them by (beyond one).
         unit: world units per network unit.
+        geometry: what triangulation needs, None without it.
     """
 
     inside: Tensor
@@ -72,6 +75,7 @@ class KeyState:
     shift: Tensor
     scale: Tensor
     unit: float
+    geometry: KeyGeometry | None = None
 
     @property
     def device(self) -> torch.device:
@@ -80,5 +84,6 @@ class KeyState:
 
     def to(self, device: torch.device | str) -> KeyState:
         """The same state on another device."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "unit"}
-        return replace(self, **{name: value.to(device) for name, value in tensors.items()})
+        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "unit"}
+        moved = {name: part.to(device) for name, part in parts.items() if part is not None}
+        return replace(self, **moved)

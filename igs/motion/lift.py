@@ -73,6 +73,20 @@ def mean_over_seeing_views(samples: Tensor, grid: Tensor, height: int, width: in
     Views count by how much of a sample's four neighbours lies in the map, so that a point that
     leaves a picture does so smoothly. Points that no view sees get zeros.
     """
-    size = torch.tensor([width, height], device=grid.device, dtype=grid.dtype)
-    coverage = ((1 - grid.abs()) * size / 2 + 0.5).clamp(0, 1).prod(dim=-1)
+    coverage = seen_share(grid, height, width)
     return samples.sum(dim=0) / coverage.sum(dim=0).clamp(min=1)[:, None]
+
+
+def seen_share(grid: Tensor, height: int, width: int) -> Tensor:
+    """How much of a bilinear sample's neighbours lies in the map.
+
+    Args:
+        grid: (..., 2), for `grid_sample`.
+        height: rows of the map.
+        width: its columns.
+
+    Returns:
+        (...), 0..1.
+    """
+    size = torch.tensor([width, height], device=grid.device, dtype=grid.dtype)
+    return ((1 - grid.abs()) * size / 2 + 0.5).clamp(0, 1).prod(dim=-1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from gmflow import FeatureExtractor
+from gmflow import FeatureExtractor, GMFlow
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,6 +20,7 @@ from igs.motion.anchors import (
 )
 from igs.motion.condition import ModulatedNorm, camera_rays, condition_maps
 from igs.motion.config import AGMConfig
+from igs.motion.consensus import RigidLift, Sighting
 from igs.motion.decoder import MotionDecoder
 from igs.motion.features import MotionMaps, colour_range
 from igs.motion.key_state import KeyState, World
@@ -31,8 +32,9 @@ from igs.motion.lift import (
     sample,
     sampling_grid,
 )
-from igs.motion.motion import Motion
+from igs.motion.motion import Motion, quaternion_product
 from igs.motion.transformer import AnchorTransformer
+from igs.motion.triangulate import KeyGeometry, flow_of
 
 if TYPE_CHECKING:
     from igs.gaussians import Gaussians
@@ -56,7 +58,10 @@ class AGMNet(nn.Module):
         self.config = config = config or AGMConfig()
         if flow is not None and flow.config != config.flow:
             raise ValueError(f"flow features of {flow.config} do not fit {config.flow}")
-        self.flow = flow if flow is not None else FeatureExtractor(config.flow)
+        needed = GMFlow if config.triangulate else FeatureExtractor
+        if flow is not None and not isinstance(flow, needed):
+            raise ValueError("triangulate needs flow features with their matching part (GMFlow)")
+        self.flow = flow if flow is not None else needed(config.flow)
         self.flow.requires_grad_(False)
         self.flow.eval()
         self.maps = MotionMaps(config.channels, config.flow.expansion, config.flow.windows)
@@ -65,6 +70,9 @@ class AGMNet(nn.Module):
             config.channels, config.width, config.heads, config.blocks, config.groups
         )
         self.decoder = MotionDecoder(config.channels)
+        self.rigid = RigidLift(config.channels) if config.triangulate else None
+        if self.rigid is not None:
+            self.decoder.start_at_rest()
 
     def train(self, mode: bool = True) -> AGMNet:
         """Training mode for all but the flow features."""
@@ -128,16 +136,39 @@ class AGMNet(nn.Module):
             cameras, fov = world.cameras(world_to_camera.float()), fov.float()
             grid = _anchor_grid(points[anchor_rows], cameras, fov, *size)
             rays = camera_rays(cameras, fov, *size)
-            condition = condition_maps(rays, depth.float() / world.unit)
+            depth = depth.float() / world.unit
+            condition = condition_maps(rays, depth)
+            geometry = None
+            if self.rigid is not None:
+                geometry = KeyGeometry.of_key(
+                    points,
+                    gaussians.quats[inside],
+                    anchor_rows,
+                    cameras,
+                    fov,
+                    depth,
+                    images.float(),
+                )
         with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
             shift, scale = self.condition.modulation(condition)
             features = self.flow.encode(self._colours(images))
         return KeyState(
-            inside, anchor_rows, neighbours, weights, grid, features, shift, scale, world.unit
+            inside,
+            anchor_rows,
+            neighbours,
+            weights,
+            grid,
+            features,
+            shift,
+            scale,
+            world.unit,
+            geometry,
         )
 
     @torch.no_grad()
-    def predict(self, key: KeyState, next_images: Tensor) -> list[Motion]:
+    def predict(
+        self, key: KeyState, next_images: Tensor, previous: Motion | None = None
+    ) -> list[Motion]:
         """Motion from a key frame to each of B candidate frames.
 
         Args:
@@ -145,19 +176,27 @@ class AGMNet(nn.Module):
             next_images: (B, V, 3, H, W) float32, 0..1, the candidates seen by the key frame's
                 cameras, in the same order and size. B is free: memory grows with it, results of
                 one candidate do not depend on the others.
+            previous: motion from the same key frame to an earlier candidate, as a further guess
+                of where to look; networks that do not triangulate take no notice of it.
 
         Returns:
             B motions of the Gaussians in the box.
         """
-        return self([key] * len(next_images), next_images)
+        return self([key] * len(next_images), next_images, [previous] * len(next_images))
 
-    def forward(self, keys: Sequence[KeyState], next_images: Tensor) -> list[Motion]:
+    def forward(
+        self,
+        keys: Sequence[KeyState],
+        next_images: Tensor,
+        previous: Sequence[Motion | None] | None = None,
+    ) -> list[Motion]:
         """Motion for B pairs of key and candidate frame, differentiable.
 
         Args:
             keys: B states, equal or of different scenes; anchors and Gaussians may differ in
                 number, views and image size may not.
             next_images: (B, V, 3, H, W) float32, 0..1.
+            previous: B motions or None, see `predict`.
 
         Returns:
             B motions.
@@ -168,12 +207,18 @@ class AGMNet(nn.Module):
         _check_candidates(keys, next_images)
         if not keys:
             return []
-        maps = self._maps(keys, next_images)
+        maps, flow = self._maps(keys, next_images)
+        views = next_images.shape[1]
         with torch.autocast(maps.device.type, enabled=False):
-            at_anchors = self._lift(keys, maps.float())
-        moved = [f.float() for f in self._relate_anchors(at_anchors)]
+            flows = [None] * len(keys) if flow is None else flow.split(views)
+            before = previous or [None] * len(keys)
+            images = next_images.float()
+            rows = zip(keys, maps.float().split(views), flows, images, before, strict=True)
+            lifted = [self._lift(*row) for row in rows]
+        moved = [f.float() for f in self._relate_anchors([at_anchors for at_anchors, _ in lifted])]
         with torch.autocast(maps.device.type, enabled=False):
-            return [self._decode(key, f) for key, f in zip(keys, moved, strict=True)]
+            seen = [motion for _, motion in lifted]
+            return [self._decode(*row) for row in zip(keys, moved, seen, strict=True)]
 
     def _colours(self, images: Tensor) -> Tensor:
         return colour_range(images, self.config.double_normalise)
@@ -182,26 +227,43 @@ class AGMNet(nn.Module):
         neighbours, distance = nearest_anchors(points, anchors, self.config.neighbours)
         return neighbours, neighbour_weights(distance, self.config.distance_weight)
 
-    def _maps(self, keys: Sequence[KeyState], next_images: Tensor) -> Tensor:
-        """Conditioned motion maps, (B V, C, h, w), candidate by candidate."""
+    def _maps(self, keys: Sequence[KeyState], next_images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Conditioned motion maps, (B V, C, h, w), candidate by candidate, and dense flow."""
         encoded = self.flow.encode(self._colours(next_images.flatten(0, 1)))
-        key_features = torch.cat([key.features for key in keys])
-        maps = self.maps(*self.flow.relate(key_features, encoded))
+        related = self.flow.relate(torch.cat([key.features for key in keys]), encoded)
+        flow = None
+        if self.rigid is not None and isinstance(self.flow, GMFlow):
+            with torch.autocast(encoded.device.type, enabled=False):
+                flow = self.flow.match(*(features.float() for features in related))
+        maps = self.maps(*related)
         shift = torch.cat([key.shift for key in keys])
         scale = torch.cat([key.scale for key in keys])
-        return self.condition(maps, shift, scale)
+        return self.condition(maps, shift, scale), flow
 
-    def _lift(self, keys: Sequence[KeyState], maps: Tensor) -> list[Tensor]:
-        """Mean map features at the anchors of each key, (M, C) float32."""
-        views = len(maps) // len(keys)
-        lifted = []
-        for key, part in zip(keys, maps.split(views), strict=True):
-            samples = sample(part, key.grid)
-            if self.config.visible_mean:
-                lifted.append(mean_over_seeing_views(samples, key.grid, *part.shape[-2:]))
-            else:
-                lifted.append(mean_over_views(samples))
-        return lifted
+    def _lift(
+        self,
+        key: KeyState,
+        maps: Tensor,
+        flow: Tensor | None = None,
+        images: Tensor | None = None,
+        previous: Motion | None = None,
+    ) -> tuple[Tensor, Sighting | None]:
+        """Features of one key's anchors, (M, C) float32, and what the views show of them."""
+        samples = sample(maps, key.grid)
+        if self.config.visible_mean:
+            at_anchors = mean_over_seeing_views(samples, key.grid, *maps.shape[-2:])
+        else:
+            at_anchors = mean_over_views(samples)
+        if self.rigid is None or key.geometry is None or flow is None or images is None:
+            return at_anchors, None
+        at_pixels = sample(flow, key.grid)
+        starts = [at_pixels, torch.zeros_like(at_pixels)]
+        if previous is not None:
+            moved = previous.translation[key.anchors] / key.unit
+            starts.append(flow_of(key.geometry, moved))
+        seen = self.rigid.triangulation(key.geometry, starts, samples, images)
+        observed = self.rigid.observation(key.geometry.anchors, seen)
+        return at_anchors + observed, Sighting(seen, samples, images)
 
     def _relate_anchors(self, features: list[Tensor]) -> list[Tensor]:
         """The anchor transformer; samples of one length go through it together."""
@@ -209,12 +271,17 @@ class AGMNet(nn.Module):
             return list(self.transformer(torch.stack(features)))
         return [self.transformer(f[None])[0] if len(f) else f for f in features]
 
-    def _decode(self, key: KeyState, features: Tensor) -> Motion:
+    def _decode(self, key: KeyState, features: Tensor, seen: Sighting | None) -> Motion:
         if len(key.inside) == 0:
             empty = features.new_zeros(0, 7)
             return Motion(key.inside, empty[:, :3], empty[:, 3:])
         translation, rotation = self.decoder(interpolate(features, key.neighbours, key.weights))
-        return Motion(key.inside, translation * key.unit, F.normalize(rotation, dim=-1, eps=1e-12))
+        rotation = F.normalize(rotation, dim=-1, eps=1e-12)
+        if self.rigid is not None and key.geometry is not None and seen is not None:
+            interpolation = key.neighbours, key.weights
+            moved, turned = self.rigid(key.geometry, seen, features, interpolation)
+            translation, rotation = translation + moved, quaternion_product(turned, rotation)
+        return Motion(key.inside, translation * key.unit, rotation)
 
 
 def _choose_anchors(

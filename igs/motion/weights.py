@@ -11,6 +11,7 @@ from gmflow import (
     FeatureExtractor,
     WeightsError,
     load_extractor,
+    load_gmflow,
     load_strictly,
     read_tensors,
     write_tensors,
@@ -123,7 +124,8 @@ def _flow_features(
     if isinstance(flow, FeatureExtractor):
         return flow
     if flow is not None:
-        extractor = load_extractor(flow, config.flow)
+        load = load_gmflow if config.triangulate else load_extractor
+        extractor = load(flow, config.flow)
         log.info("flow weights %s, sha256 %s", flow, sha256(flow))
         return extractor
     if not own:

@@ -67,6 +67,7 @@ class MultiViewEngine:
         self._start = None if gaussians is None else gaussians.detach().to(config.device)
         self._state: EngineState | None = None
         self._key: KeyState | None = None
+        self._motion: Motion | None = None  # of the last candidate of this key frame
         self._changes: ChangeDetector | None = None
 
     def resume(self, path: str | Path) -> int:
@@ -152,7 +153,7 @@ class MultiViewEngine:
 
     def _adopt(self, state: EngineState) -> None:
         """Make a key frame's state the one that the next frames start from."""
-        self._state, self._key = state, None
+        self._state, self._key, self._motion = state, None, None
         if self._predictor is not None:
             self._key = self._predictor.encode(state.gaussians, state.network_images)
         if self.config.refine.active_only:
@@ -171,8 +172,9 @@ class MultiViewEngine:
         gaussians = self._state.gaussians
         if self._key is not None and self._predictor is not None:
             with timer.stage("motion"):
-                motion = self._predictor.predict(self._key, frame)
+                motion = self._predictor.predict(self._key, frame, self._motion)
                 gaussians = warp(gaussians, motion)
+                self._motion = motion
         is_key = self.schedule.is_key(frame.index)
         moved = 0 if motion is None else len(motion)
         if is_key:

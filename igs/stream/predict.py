@@ -102,10 +102,18 @@ class MotionPredictor:
             anchors=self.anchors,
         )
 
-    def predict(self, key: KeyState, frame: MultiViewFrame) -> Motion:
-        """Motion from the encoded key frame to this frame."""
+    def predict(
+        self, key: KeyState, frame: MultiViewFrame, previous: Motion | None = None
+    ) -> Motion:
+        """Motion from the encoded key frame to this frame.
+
+        Args:
+            key: from `encode`.
+            frame: the candidate.
+            previous: motion from the same key frame to the candidate before, if there was one.
+        """
         images = self._stack(self.images(frame), key.inside.device)
-        return self.network.predict(key, images[None])[0]
+        return self.network.predict(key, images[None], previous)[0]
 
     def _stack(self, images: Mapping[str, np.ndarray], device: torch.device) -> torch.Tensor:
         return torch.stack([to_float(images[name], device) for name in self.names])

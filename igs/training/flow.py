@@ -6,6 +6,7 @@ Source: spec `gmflow.md`, sections 7 to 9; images are divided by 255 once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,12 +18,27 @@ from torch.nn import functional as F
 from igs.config.training import FlowTrainConfig
 from igs.training.batches import Batch, SampleSource, seeded
 from igs.training.data import scene_source
-from igs.training.losses import flow_loss
+from igs.training.losses import flow_loss, matching_loss
 from igs.training.sample import TrainingSample
 from igs.training.warped_pairs import FlowPair, WarpedPairs
 
 MEASURES = ("loss", "epe", "epe_still", "outliers")
 OUTLIER = 3.0  # pixels
+
+
+@dataclass(frozen=True)
+class FlowPrediction:
+    """What the flow network says of B pairs.
+
+    Attributes:
+        flows: (B, 2, H, W) float32 each, pixels, the best last.
+        features0: (B, C, H/8, W/8) float32, related features of the first images.
+        features1: the same of the second images.
+    """
+
+    flows: list[Tensor]
+    features0: Tensor
+    features1: Tensor
 
 
 class FlowModel(nn.Module):
@@ -32,8 +48,8 @@ class FlowModel(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, batch: Batch[FlowPair]) -> list[Tensor]:
-        """The matched flow, enlarged bilinearly, and the network's own; (B, 2, H, W) each."""
+    def forward(self, batch: Batch[FlowPair]) -> FlowPrediction:
+        """The matched flow, enlarged bilinearly, and the network's own."""
         images = torch.stack([pair.images for pair in batch.samples]) * 255
         features = FeatureExtractor.forward(self.network, images[:, 0], images[:, 1])
         with torch.autocast(images.device.type, enabled=False):
@@ -43,7 +59,8 @@ class FlowModel(nn.Module):
                 coarse, scale_factor=DOWNSAMPLING, mode="bilinear", align_corners=True
             )
             spread = self.network.propagation(features0, coarse)
-            return [enlarged, self.network.upsampler(features0, spread)]
+            fine = self.network.upsampler(features0, spread)
+            return FlowPrediction([enlarged, fine], features0, features1)
 
 
 class ScenePairs:
@@ -137,17 +154,19 @@ class FlowTask:
         """The same batch on another device."""
         return Batch(batch.indices, [pair.to(device) for pair in batch.samples])
 
-    def losses(self, outputs: list[Tensor], batch: Batch[FlowPair]) -> dict[str, Tensor]:
-        """`loss`, and `epe` of the best prediction in pixels."""
+    def losses(self, outputs: FlowPrediction, batch: Batch[FlowPair]) -> dict[str, Tensor]:
+        """`loss`, its part `matching`, and `epe` of the best prediction in pixels."""
         true = torch.stack([pair.flow for pair in batch.samples])
         valid = torch.stack([pair.valid for pair in batch.samples])
-        loss = flow_loss(outputs, true, valid, self.config.gamma, self.config.max_flow)
-        error = (outputs[-1].detach() - true).norm(dim=1)
+        loss = flow_loss(outputs.flows, true, valid, self.config.gamma, self.config.max_flow)
+        matching = matching_loss(outputs.features0, outputs.features1, true, valid)
+        loss = loss + self.config.lambda_matching * matching
+        error = (outputs.flows[-1].detach() - true).norm(dim=1)
         epe = (error * valid).sum() / valid.sum().clamp(min=1)
-        return {"loss": loss, "epe": epe}
+        return {"loss": loss, "epe": epe, "matching": matching.detach()}
 
     def measure(
-        self, outputs: list[Tensor], batch: Batch[FlowPair]
+        self, outputs: FlowPrediction, batch: Batch[FlowPair]
     ) -> dict[str, tuple[float, float]]:
         """Sum and count of the figures.
 
@@ -157,7 +176,7 @@ class FlowTask:
         """
         true = torch.stack([pair.flow for pair in batch.samples])
         valid = torch.stack([pair.valid for pair in batch.samples])
-        error = (outputs[-1] - true).norm(dim=1)[valid]
+        error = (outputs.flows[-1] - true).norm(dim=1)[valid]
         pairs, pixels = float(len(true)), float(error.numel())
         return {
             "loss": (float(self.losses(outputs, batch)["loss"]) * pairs, pairs),
@@ -166,14 +185,14 @@ class FlowTask:
             "outliers": (float((error > OUTLIER).sum()), pixels),
         }
 
-    def images(self, outputs: list[Tensor], batch: Batch[FlowPair]) -> dict[str, Tensor]:
+    def images(self, outputs: FlowPrediction, batch: Batch[FlowPair]) -> dict[str, Tensor]:
         """The first pair's first image, true and predicted flow as colours."""
         pair = batch.samples[0]
         longest = float(pair.flow.norm(dim=0).max())
         return {
             "first": pair.images[0],
             "target": flow_to_rgb(pair.flow, longest),
-            "prediction": flow_to_rgb(outputs[-1][0], longest),
+            "prediction": flow_to_rgb(outputs.flows[-1][0], longest),
         }
 
     def save(self, path: Path) -> None:

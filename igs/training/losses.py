@@ -157,3 +157,41 @@ def flow_loss(
         for i, flow in enumerate(predictions)
     ]
     return torch.stack(losses).sum()
+
+
+def matching_loss(features0: Tensor, features1: Tensor, true: Tensor, valid: Tensor) -> Tensor:
+    """Cross-entropy of global matching with the place where every token really goes.
+
+    The flow loss alone has a resting point at no flow, which position encodings make easy to
+    find and short motions hard to leave; this says directly which tokens belong together.
+
+    Args:
+        features0: (B, C, h, w) float32, related features of the first images.
+        features1: (B, C, h, w), of the second images.
+        true: (B, 2, H, W) flow, pixels; H / h is the size of a token.
+        valid: (B, H, W) bool.
+
+    Returns:
+        Scalar, mean over the tokens whose centre is valid; differentiable in the features.
+    """
+    channels, height, width = features0.shape[1:]
+    token = true.shape[-1] // width
+    middle = slice(token // 2, None, token)
+    flow, known = true[:, :, middle, middle] / token, valid[:, middle, middle].flatten(1)
+    rows, columns = torch.meshgrid(
+        torch.arange(height, device=flow.device),
+        torch.arange(width, device=flow.device),
+        indexing="ij",
+    )
+    x, y = (columns + flow[:, 0]).flatten(1), (rows + flow[:, 1]).flatten(1)
+    known = known & (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    scores = features0.flatten(2).transpose(1, 2) @ features1.flatten(2) / channels**0.5
+    logs = scores.log_softmax(dim=2)
+    total = torch.zeros_like(x)
+    left, top = x.clamp(0, width - 1).floor(), y.clamp(0, height - 1).floor()
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        column, row = (left + dx).clamp(max=width - 1), (top + dy).clamp(max=height - 1)
+        share = (1 - (x - left - dx).abs()).clamp(min=0) * (1 - (y - top - dy).abs()).clamp(min=0)
+        there = (row * width + column).long()[..., None]
+        total = total - share * logs.gather(2, there)[..., 0]
+    return (total * known).sum() / known.sum().clamp(min=1)

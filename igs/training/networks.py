@@ -41,7 +41,7 @@ def make_agm(config: TrainConfig) -> AGMNet:
     """
     torch.manual_seed(config.seed)
     sizes = agm_config(config.network)
-    flow = _flow_features(config.flow_weights, sizes.flow)
+    flow = _flow_features(config.flow_weights, sizes)
     if config.weights:
         network = load_agm(weights_path(config.weights), flow, sizes)
     else:
@@ -68,12 +68,13 @@ def make_flow(config: FlowTrainConfig) -> GMFlow:
     return GMFlow(sizes)
 
 
-def _flow_features(weights: str | None, sizes: GMFlowConfig) -> FeatureExtractor | None:
+def _flow_features(weights: str | None, sizes: AGMConfig) -> FeatureExtractor | None:
     if weights is None:
         return None
     if weights == UNTRAINED:
-        return FeatureExtractor(sizes)
-    return load_extractor(weights_path(weights), sizes)
+        return (GMFlow if sizes.triangulate else FeatureExtractor)(sizes.flow)
+    load = load_gmflow if sizes.triangulate else load_extractor
+    return load(weights_path(weights), sizes.flow)
 
 
 def _changed(preset: T, sizes: NetworkSizes | FlowSizes, key: str, **parts: GMFlowConfig) -> T:

@@ -86,7 +86,9 @@ class WarpedPairs:
             texture = _cut_out(self.photos[_below(len(self.photos), random)], self.size, random)
         else:
             texture = noise_texture(self.size, random)
-        return texture, random_flow(self.size, self.config.max_motion, random)
+        return texture, random_flow(
+            self.size, self.config.max_motion, random, self.config.min_share
+        )
 
     def _expose(self, image: Tensor, random: torch.Generator) -> Tensor:
         jitter = self.config.jitter
@@ -96,14 +98,17 @@ class WarpedPairs:
         return (exposed + noise).clamp(0, 1)
 
 
-def random_flow(size: int, max_motion: float, random: torch.Generator) -> Tensor:
+def random_flow(
+    size: int, max_motion: float, random: torch.Generator, min_share: float = 0.01
+) -> Tensor:
     """A smooth field: shift, turn and stretch about the centre, and two octaves of waves.
 
     Args:
         size: side, pixels.
         max_motion: no displacement is longer than this share of the side; how much of it is used
-            is drawn log-uniformly down to a hundredth.
+            is drawn log-uniformly.
         random: draws everything.
+        min_share: least part of it that is used.
 
     Returns:
         (2, size, size) pixels, x right and y down.
@@ -114,7 +119,7 @@ def random_flow(size: int, max_motion: float, random: torch.Generator) -> Tensor
     for cells, strength in ((4, 0.5), (9, 0.2)):
         waves = strength * _spread(random, 1, 2, cells, cells)
         field = field + F.interpolate(waves, (size, size), mode="bicubic", align_corners=True)[0]
-    longest = size * max_motion * 0.01 ** _uniform(random)
+    longest = size * max_motion * min_share ** _uniform(random)
     return field * (longest / field.norm(dim=0).max().clamp(min=1e-9))
 
 

@@ -169,7 +169,7 @@ def test_the_model_predicts_what_the_network_does() -> None:
     network = make_flow(tiny(Path("unused"))).eval()
     pairs = [WarpedPairs(PLAIN, 32, seed=1).sample(i) for i in range(2)]
     with torch.no_grad():
-        coarse, fine = FlowModel(network)(Batch([0, 1], pairs))
+        coarse, fine = FlowModel(network)(Batch([0, 1], pairs)).flows
         images = torch.stack([pair.images for pair in pairs]) * 255
         torch.testing.assert_close(fine, network(images[:, 0], images[:, 1]))
     assert coarse.shape == fine.shape == (2, 2, 32, 32)
