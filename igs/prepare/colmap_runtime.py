@@ -209,7 +209,9 @@ def read_matches(pycolmap: ModuleType, database: Path) -> Matches:
         images = {image.image_id: image for image in db.read_all_images()}
         names = {number: Path(image.name).stem for number, image in images.items()}
         points = {number: np.asarray(db.read_keypoints(number), np.float64) for number in names}
-        points = {number: keys.reshape(len(keys), -1)[:, :2] for number, keys in points.items()}
+        points = {
+            number: k[:, :2] if k.ndim == 2 else np.zeros((0, 2)) for number, k in points.items()
+        }
         pairs = {}
         order = sorted(names)
         for at, first in enumerate(order):
