@@ -10,6 +10,7 @@ EPILOG = """examples:
   igs stream --config configs/demo.yaml
   igs stream --config configs/panoptic_basketball.yaml data.root=DIR output=outputs/basketball
   igs stream --config configs/demo.yaml refine.mode=l motion=none
+  igs stream --config configs/panoptic_basketball.yaml --weights igs_small
   igs stream --config configs/demo.yaml --resume
   igs stream --config configs/demo.yaml --compare
 """
@@ -34,6 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="settings that win over the file"
     )
+    parser.add_argument(
+        "--weights",
+        metavar="NAME",
+        help="predict motion with these weights: a file or folder, a name of ckpt/, or a hub id "
+        "(the same as motion=agm motion.weights=NAME)",
+    )
+    parser.add_argument(
+        "--flow-weights",
+        metavar="NAME",
+        help="GMFlow's weights, for motion weights that hold no flow features",
+    )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--resume",
@@ -56,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     from igs.stream.compare import compare_modes
     from igs.stream.results import table
 
-    config = load_config(RunConfig, config_path(arguments.config), arguments.overrides)
+    words = [*_weight_words(arguments), *arguments.overrides]
+    config = load_config(RunConfig, config_path(arguments.config), words)
     if arguments.compare:
         with ProgressBars() as bars:
             summaries, left_out = compare_modes(config, progress=bars)
@@ -74,11 +87,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _weight_words(arguments: argparse.Namespace) -> list[str]:
+    words = []
+    if arguments.weights is not None:
+        words += ["motion=agm", f"motion.weights={arguments.weights}"]
+    if arguments.flow_weights is not None:
+        words.append(f"motion.flow_weights={arguments.flow_weights}")
+    return words
+
+
 def _say_what_is_off(config: Any) -> None:
     if config.motion.mode == "none":
         print(
             "motion=none: Gaussians are held still between key frames and moved by refinement "
-            "alone (motion=agm needs trained weights, motion.weights=FILE)"
+            "alone (--weights igs_small predicts motion; it needs a box)"
         )
 
 

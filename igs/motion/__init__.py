@@ -2,6 +2,7 @@
 
 from igs.motion.config import AGMConfig
 from igs.motion.features import resize_images
+from igs.motion.find import find_weights
 from igs.motion.key_state import KeyState
 from igs.motion.motion import Motion, warp
 from igs.motion.network import AGMNet
@@ -12,6 +13,7 @@ __all__ = [
     "AGMNet",
     "KeyState",
     "Motion",
+    "find_weights",
     "load_agm",
     "resize_images",
     "save_agm",

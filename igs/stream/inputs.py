@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from igs.config import ConfigError
-from igs.config.resources import weights_path
 from igs.config.schema import MotionSettings, RunConfig, ViewsConfig
-from igs.motion import AGMNet, load_agm
+from igs.motion import AGMNet, find_weights, load_agm
 from igs.scene import (
     Box,
     Dataset,
@@ -84,7 +83,7 @@ def open_network(settings: MotionSettings) -> AGMNet | None:
         return None
     assert settings.weights is not None, "checked by check_stream"
     flow = settings.flow_weights
-    return load_agm(weights_path(settings.weights), None if flow is None else weights_path(flow))
+    return load_agm(find_weights(settings.weights), None if flow is None else find_weights(flow))
 
 
 def _open_rig(config: RunConfig, root: Path) -> Rig:

@@ -9,9 +9,8 @@ import torch
 from gmflow import FeatureExtractor, GMFlow, GMFlowConfig, load_extractor, load_gmflow
 
 from igs.config.load import ConfigError
-from igs.config.resources import weights_path
 from igs.config.training import UNTRAINED, FlowSizes, FlowTrainConfig, NetworkSizes, TrainConfig
-from igs.motion import AGMConfig, AGMNet, load_agm
+from igs.motion import AGMConfig, AGMNet, find_weights, load_agm
 
 T = TypeVar("T", AGMConfig, GMFlowConfig)
 
@@ -43,7 +42,7 @@ def make_agm(config: TrainConfig) -> AGMNet:
     sizes = agm_config(config.network)
     flow = _flow_features(config.flow_weights, sizes)
     if config.weights:
-        network = load_agm(weights_path(config.weights), flow, sizes)
+        network = load_agm(find_weights(config.weights), flow, sizes)
     else:
         network = AGMNet(sizes, flow)
     network.flow.requires_grad_(config.fine_tune_flow)
@@ -64,7 +63,7 @@ def make_flow(config: FlowTrainConfig) -> GMFlow:
     if config.size % (8 * sizes.windows):
         raise ConfigError(f"size: {config.size} must be a multiple of {8 * sizes.windows}")
     if config.weights:
-        return load_gmflow(weights_path(config.weights), sizes)
+        return load_gmflow(find_weights(config.weights), sizes)
     return GMFlow(sizes)
 
 
@@ -74,7 +73,7 @@ def _flow_features(weights: str | None, sizes: AGMConfig) -> FeatureExtractor | 
     if weights == UNTRAINED:
         return (GMFlow if sizes.triangulate else FeatureExtractor)(sizes.flow)
     load = load_gmflow if sizes.triangulate else load_extractor
-    return load(weights_path(weights), sizes.flow)
+    return load(find_weights(weights), sizes.flow)
 
 
 def _changed(preset: T, sizes: NetworkSizes | FlowSizes, key: str, **parts: GMFlowConfig) -> T:

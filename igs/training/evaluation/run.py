@@ -11,9 +11,8 @@ import torch
 
 from igs.config.evaluation import MotionEvaluationConfig
 from igs.config.load import ConfigError
-from igs.config.resources import weights_path
 from igs.config.training import TrainDataConfig
-from igs.motion import AGMNet, load_agm
+from igs.motion import AGMNet, find_weights, load_agm
 from igs.stream.folder import write_results
 from igs.stream.session import Progress
 from igs.training.data import synthetic_config
@@ -45,7 +44,7 @@ def evaluate_motion(
         raise ConfigError("steps and synthetic.held_out must be at least 1")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    networks = {name: load_agm(weights_path(file)) for name, file in config.weights.items()}
+    networks = {name: load_agm(find_weights(file)) for name, file in config.weights.items()}
     tables: dict[str, dict[str, Any]] = {}
     told = progress or (lambda _: None)
     for name, count, still in _scene_sets(config):
