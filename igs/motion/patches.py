@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from igs.motion.lift import sample, sampling_grid
+from igs.motion.lift import sample
 
 RADIUS = 3  # patches are 2 RADIUS + 1 pixels wide
 LEVELS = (4, 2, 1)  # by how much images are made smaller, coarse to fine
@@ -129,10 +129,8 @@ def _ratio(depth: Tensor, height: int, width: int) -> list[float]:
 
 def _look_up(maps: Tensor, pixels: Tensor) -> Tensor:
     """(V, C, H, W) maps at (V, M, P, 2) pixels: (V, M, P, C)."""
-    flat = pixels.flatten(1, 2)
-    in_front = torch.ones_like(flat[..., 0])
-    grid = sampling_grid(flat, in_front, *maps.shape[-2:])
-    return sample(maps, grid).unflatten(1, pixels.shape[1:3])
+    scale = pixels.new_tensor([2 / maps.shape[-1], 2 / maps.shape[-2]])
+    return sample(maps, pixels.flatten(1, 2) * scale - 1).unflatten(1, pixels.shape[1:3])
 
 
 def _residual(level: Patches, images: Tensor, flow: Tensor) -> Tensor:
