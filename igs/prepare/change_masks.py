@@ -105,9 +105,10 @@ def _steepness(image: np.ndarray) -> np.ndarray:
 def _cleaned(mask: np.ndarray, min_pixels: int) -> np.ndarray:
     """Without specks; gaps of few pixels and holes closed, so that bodies become silhouettes."""
     mask = binary_opening(mask, np.ones((2, 2), bool))
-    mask = binary_fill_holes(binary_closing(np.pad(mask, 4), np.ones((5, 5), bool)))[4:-4, 4:-4]
-    blobs, count = label(mask, np.ones((3, 3), bool))
-    if count == 0:
+    closed = binary_closing(np.pad(mask, 4), np.ones((5, 5), bool))
+    mask = np.asarray(binary_fill_holes(closed))[4:-4, 4:-4]
+    blobs = np.zeros(mask.shape, np.int32)
+    if not label(mask, np.ones((3, 3), bool), output=blobs):
         return mask
     sizes = np.bincount(blobs.ravel())
     sizes[0] = 0

@@ -186,8 +186,8 @@ def _moving_views(masks: Mapping[str, np.ndarray]) -> tuple[str, ...]:
         )
     if len(moving) < 2:
         raise SceneError(
-            f"moving region: something moves in camera {moving[0]!r} only, of {len(masks)}; two "
-            "views must show it; is the camera itself shaken? Else give a box"
+            f"moving region: something moves in camera {next(iter(moving))!r} only, of "
+            f"{len(masks)}; two views must show it; is the camera itself shaken? Else give a box"
         )
     return moving
 
@@ -291,7 +291,7 @@ def _result(
     high = np.quantile(points, 1 - settings.cut, axis=0)
     margin = settings.padding * float((high - low).max())
     box = Box(low - margin, high + margin)
-    union = {name: mask.any(axis=0) for name, mask in masks.items()}
+    union = {name: np.asarray(mask.any(axis=0)) for name, mask in masks.items()}
     return MovingBox(
         box=box,
         points=points,
@@ -313,9 +313,10 @@ def without_outliers(points: np.ndarray, min_share: float) -> np.ndarray:
     index = np.floor((points - low) / cell).astype(np.int64)
     grid = np.zeros(index.max(axis=0) + 1, bool)
     grid[tuple(index.T)] = True
-    clusters, count = label(grid, np.ones((3, 3, 3), bool))
+    clusters = np.zeros(grid.shape, np.int32)
+    label(grid, np.ones((3, 3, 3), bool), output=clusters)
     own = clusters[tuple(index.T)]
-    sizes = np.bincount(own, minlength=count + 1)
+    sizes = np.bincount(own)
     return points[sizes[own] >= max(1.0, min_share * len(points))]
 
 

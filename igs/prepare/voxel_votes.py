@@ -35,7 +35,7 @@ class SilhouetteView:
         """From (T, h, w) bool masks and the camera at any size."""
         height, width = masks.shape[1:]
         maps = [
-            distance_transform_edt(~mask) if mask.any() else np.full(mask.shape, _FAR)
+            np.asarray(distance_transform_edt(~mask)) if mask.any() else np.full(mask.shape, _FAR)
             for mask in masks
         ]
         return SilhouetteView(camera.resized(width, height), np.stack(maps).astype(np.float32))

@@ -133,7 +133,7 @@ def test_far_small_cluster_is_cut() -> None:
 
 
 def test_box_drawn_into_views(cameras, frames, tmp_path) -> None:
-    box = Box([-1, -0.4, -0.3], [1, 0.4, 0.5])
+    box = Box(np.array([-1, -0.4, -0.3]), np.array([1, 0.4, 0.5]))
     masks = {name: np.zeros((90, 120), bool) for name in cameras}
     path = tmp_path / "box.png"
     draw_moving_box(path, cameras, frames[0], box, masks, max_views=3, width=200)

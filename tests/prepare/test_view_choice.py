@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from igs.prepare.view_choice import choose_views, write_scene_pairs
@@ -49,7 +50,7 @@ def test_held_out_unknown_or_too_few_views_are_refused(rig, box) -> None:
 
 
 def test_box_outside_the_images_is_warned_of(rig) -> None:
-    choice = choose_views(rig, Box([-60, -2, -1], [60, 0, 1]))
+    choice = choose_views(rig, Box(np.array([-60, -2, -1]), np.array([60, 0, 1])))
     assert any("of the box" in text for text in choice.warnings)
 
 
