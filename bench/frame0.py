@@ -81,7 +81,9 @@ def measure(scene: str, preset: str, options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", default="outputs/bench_frame0")
     parser.add_argument("--scenes", nargs="+", default=list(SCENES), choices=list(SCENES))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from igs.config.frame0 import Frame0Config
+from igs.frame0.camera_color import write_camera_colors
 from igs.frame0.initial import gaussians_from_points, initial_points
 from igs.frame0.train import Frame0Trainer
 from igs.gaussians import Gaussians, read_ply
@@ -30,6 +31,7 @@ def make_frame0(
     background: torch.Tensor,
     seed: int,
     stations: Sequence[Camera] | None = None,
+    colors_file: Path | None = None,
     progress: StageProgress | None = None,
 ) -> Gaussians:
     """The Gaussians of the first frame, 3D filter folded in.
@@ -43,6 +45,8 @@ def make_frame0(
         background: (3,) colour behind everything; its device is worked on.
         seed: decides every random draw.
         stations: all cameras of the rig, see `Frame0Trainer`.
+        colors_file: where the colours of the cameras are written, if the config has them learned;
+            the Gaussians are in the colours of the mean camera then (see `ColorCorrectedSource`).
         progress: called with (`points` or `frame0`, done, total, note).
 
     Raises:
@@ -63,4 +67,9 @@ def make_frame0(
     logger.info("frame 0: %d initial points", len(points))
     start = gaussians_from_points(points, config.sh_degree).to(background.device)
     trainer = Frame0Trainer(config, cameras, images, start, background, seed, stations)
-    return trainer.run(lambda done, total, loss: told("frame0", done, total, f"loss {loss:.4f}"))
+    gaussians = trainer.run(
+        lambda done, total, loss: told("frame0", done, total, f"loss {loss:.4f}")
+    )
+    if trainer.colors is not None and colors_file is not None:
+        write_camera_colors(colors_file, trainer.colors.names, trainer.colors.matrices)
+    return gaussians

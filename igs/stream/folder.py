@@ -38,6 +38,7 @@ class RunFolder:
         self.results = self.root / "results.json"
         self.frame0 = self.root / "frame0.ply"
         self.frame0_report = self.root / "frame0.json"
+        self.camera_colors = self.root / "camera_colors.json"
         self.state = self.root / "state.safetensors"
         self.records = self.root / "records"
         self.gaussians = self.root / "gaussians"
@@ -82,7 +83,8 @@ class RunFolder:
 
     def _clear(self) -> None:
         self.forget_from(0)
-        for path in (self.frame0, self.frame0_report, self.state, self.results):
+        first = (self.frame0, self.frame0_report, self.camera_colors)
+        for path in (*first, self.state, self.results):
             path.unlink(missing_ok=True)
 
     def forget_from(self, index: int) -> None:

@@ -14,6 +14,8 @@ import torch
 from igs.config import check_run, to_yaml
 from igs.config.schema import RunConfig
 from igs.frame0 import make_frame0
+from igs.frame0.camera_color import read_camera_colors
+from igs.frame0.corrected_source import ColorCorrectedSource
 from igs.gaussians import Gaussians, read_ply, write_ply
 from igs.metrics import StageTimer, peak_memory_mb
 from igs.render import render
@@ -96,6 +98,7 @@ class StreamSession:
         """
         resumes = self.resume and is_there_to_resume(self.folder, self.config)
         gaussians = self._open_folder(resumes)
+        self._undo_camera_colors()
         engine = MultiViewEngine(
             replace(self.config, views=self.inputs.views),
             gaussians,
@@ -133,6 +136,13 @@ class StreamSession:
     def _read_frame0(self) -> Gaussians:
         return read_ply(self.folder.frame0).to(self.config.device)
 
+    def _undo_camera_colors(self) -> None:
+        """Let the stream see every training camera in the colours that frame 0 is in."""
+        if self.config.frame0.mode != "load" and self.folder.camera_colors.is_file():
+            colors = read_camera_colors(self.folder.camera_colors)
+            source = ColorCorrectedSource(self.inputs.source, colors)
+            self.inputs = replace(self.inputs, source=source)
+
     def _report(self, stage: str, done: int, total: int | None, note: str = "") -> None:
         self._progress(Progress(stage, done, total, note))
 
@@ -151,6 +161,8 @@ class StreamSession:
             ply=self.inputs.frame0_ply,
             background=self._background,
             seed=self.config.seed,
+            stations=list(cameras.values()),
+            colors_file=self.folder.camera_colors,
             progress=self._report,
         )
         return gaussians, time.perf_counter() - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from small_scene import Scene, short_config
 
 from igs.config.frame0 import CameraColorConfig
-from igs.frame0 import Frame0Trainer, gaussians_from_points, initial_points
+from igs.frame0 import Frame0Trainer, gaussians_from_points, initial_points, make_frame0
 from igs.frame0.camera_color import (
     CameraColors,
     aligned,
@@ -18,8 +19,10 @@ from igs.frame0.camera_color import (
     read_camera_colors,
     write_camera_colors,
 )
+from igs.frame0.corrected_source import ColorCorrectedSource
 from igs.metrics import psnr
-from igs.scene import SceneError
+from igs.render import to_float, to_uint8
+from igs.scene import Camera, MultiViewFrame, SceneError
 
 GAINS = {"c0": 1.25, "c1": 0.8, "c3": 1.1, "c4": 0.9}
 
@@ -72,3 +75,47 @@ def test_alignment_undoes_an_affine_colour() -> None:
     seen = apply_color(target, matrix)
     assert psnr(seen, target) < 25
     assert psnr(aligned(seen, target), target) > 50
+
+
+class OneFrame:
+    """A source of one frame."""
+
+    def __init__(self, cameras: list[Camera], images: dict[str, np.ndarray]) -> None:
+        self.cameras, self._images = {c.name: c for c in cameras}, images
+        self.num_frames, self.fps = 1, 30.0
+
+    def frames(self, start: int = 0) -> Iterator[MultiViewFrame]:
+        yield MultiViewFrame(start, 0.0, self._images)
+
+
+def test_a_stream_shows_every_camera_in_the_colours_of_the_scene(scene: Scene) -> None:
+    cameras, images, _ = scene
+    matrix = torch.tensor([[0.8, 0.05, 0, 0.02], [0, 0.9, 0, 0.03], [0.02, 0, 0.7, 0.01]])
+    shown = dict(images)
+    shown["c1"] = to_uint8(apply_color(to_float(images["c1"]), matrix))
+    source = ColorCorrectedSource(OneFrame(cameras, shown), {"c1": matrix})
+    frame = next(source.frames())
+    assert source.num_frames == 1
+    assert frame.images["c2"] is shown["c2"]
+    error = np.abs(frame.images["c1"].astype(int) - images["c1"])
+    assert error.max() <= 1
+    with pytest.raises(ValueError, match="'c9'"):
+        ColorCorrectedSource(OneFrame(cameras, shown), {"c9": torch.zeros(3, 4)})
+
+
+def test_frame0_leaves_its_cameras_colours_for_the_stream(scene: Scene, tmp_path: Path) -> None:
+    cameras, images, _ = scene
+    config = short_config()
+    config.camera_color.enabled = True
+    path = tmp_path / "camera_colors.json"
+    make_frame0(
+        config,
+        cameras,
+        images,
+        root=tmp_path,
+        ply=None,
+        background=torch.zeros(3),
+        seed=0,
+        colors_file=path,
+    )
+    assert set(read_camera_colors(path)) == {c.name for c in cameras}

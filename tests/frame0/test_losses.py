@@ -50,7 +50,8 @@ def test_normals_of_a_depth_map_match_the_original(golden: dict[str, np.ndarray]
 def test_depth_normal_term_matches_the_original(golden: dict[str, np.ndarray]) -> None:
     keys = ("depth_expected", "depth_median", "normal")
     inputs = [torch.from_numpy(golden[f"dn_{k}"]).requires_grad_() for k in keys]
-    loss = depth_normal_loss(*inputs, golden_lens(golden))
+    expected, median, normal = inputs
+    loss = depth_normal_loss(expected, median, normal, golden_lens(golden))
     assert float(loss.detach()) == pytest.approx(float(golden["dn_loss"]), abs=1e-5)
     loss.backward()
     for key, value in zip(("expected", "median", "normal"), inputs, strict=True):
