@@ -15,6 +15,7 @@ from diff_gaussian_rasterization.plain import (
     rasterize_gaussians,
 )
 from diff_gaussian_rasterization.view import View
+from diff_gaussian_rasterization.views import rasterize_views
 
 __all__ = [
     "OUTPUTS",
@@ -26,6 +27,7 @@ __all__ = [
     "mark_visible",
     "rasterize",
     "rasterize_gaussians",
+    "rasterize_views",
     "set_num_threads",
     "simd_variant",
 ]

@@ -55,7 +55,7 @@ class CpuEngine:
             call.view.campos,
             call.background,
             call.sh_degree,
-            call.features,
+            call.options.features,
             len(radii),
             _stored(inputs["sh"]),
             *(inputs[name] for name in _INPUTS),
@@ -63,7 +63,7 @@ class CpuEngine:
             *(images.get(name) for name in _IMAGES),
             counts,
             scores,
-            call.score_by_transmittance,
+            call.options.score_by_transmittance,
         )
         return CpuState(state, radii)
 
@@ -85,6 +85,6 @@ class CpuEngine:
             *(outputs[name] for name in _KEPT),
             *(incoming[name] for name in _IMAGES),
             *(outgoing[name] for name in _GRADIENTS),
-            call.gradient_limit,
-            call.absolute_statistic,
+            call.options.gradient_limit,
+            call.options.absolute_statistic,
         )

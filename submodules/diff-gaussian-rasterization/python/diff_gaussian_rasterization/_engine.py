@@ -57,21 +57,18 @@ class RasterOutput(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Call:
-    """Everything of one call that is not differentiable."""
+class Options:
+    """What the views of one call have in common; see :func:`rasterize`."""
 
-    view: View
-    background: Tensor
-    sh_degree: int
-    kernel_size: float
-    compensate: bool
-    scale_modifier: float
-    want: tuple[str, ...]
-    counts: bool
-    score_by_transmittance: bool
-    gradient_limit: float
-    absolute_statistic: bool
-    nan_assertions: bool
+    want: tuple[str, ...] = ("color", "alpha")
+    kernel_size: float = 0.0
+    compensate: bool = True
+    scale_modifier: float = 1.0
+    counts: bool = False
+    score_by_transmittance: bool = False
+    gradient_limit: float = 0.0  # 0: none
+    absolute_statistic: bool = True
+    nan_assertions: bool = False
 
     @property
     def features(self) -> int:
@@ -79,6 +76,16 @@ class Call:
         for name in self.want:
             bits |= FEATURE.get(name, 0)
         return bits
+
+
+@dataclass(frozen=True)
+class Call:
+    """Everything of one view that is not differentiable."""
+
+    view: View
+    background: Tensor
+    sh_degree: int
+    options: Options
 
     @property
     def lens(self) -> tuple[int, int, float, float, float, bool, float]:
@@ -88,9 +95,9 @@ class Call:
             int(v.image_width),
             float(v.tanfovx),
             float(v.tanfovy),
-            float(self.kernel_size),
-            self.compensate,
-            float(self.scale_modifier),
+            float(self.options.kernel_size),
+            self.options.compensate,
+            float(self.options.scale_modifier),
         )
 
 
@@ -173,8 +180,8 @@ def forward_pass(calls: tuple[Call, ...], batched: bool, *inputs: Any) -> tuple[
     engine = engine_for(device)
     lead = (len(calls),) if batched else ()
     count, height, width = inputs[0].shape[0], call.view.image_height, call.view.image_width
-    names = set(call.want)
-    features = call.features
+    names = set(call.options.want)
+    features = call.options.features
     for name, bit in FEATURE.items():
         if features & bit:
             names.add(name)  # the engine fills expected and median together
@@ -182,8 +189,8 @@ def forward_pass(calls: tuple[Call, ...], batched: bool, *inputs: Any) -> tuple[
         names.add("alpha")  # the backward pass divides by it
     images = {n: engine.empty((*lead, _CHANNELS.get(n, 3), height, width), device) for n in names}
     radii = torch.empty((*lead, count), dtype=torch.int32, device=device)
-    counts = torch.empty_like(radii) if call.counts else None
-    scores = torch.empty((*lead, count), device=device) if call.counts else None
+    counts = torch.empty_like(radii) if call.options.counts else None
+    scores = torch.empty((*lead, count), device=device) if call.options.counts else None
     state = engine.forward(calls, plain, images, radii, counts, scores)
     return RasterOutput(radii=radii, counts=counts, scores=scores, **images), state
 
@@ -202,7 +209,7 @@ class Rasterize(torch.autograd.Function):
         ctx.means2d_shape = None if means2d is None else (*result.radii.shape, 3)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(result.radii)
-        planes = call.features != 0
+        planes = call.options.features != 0
         ctx.save_for_backward(
             *inputs,
             result.alpha if planes else None,
@@ -210,19 +217,19 @@ class Rasterize(torch.autograd.Function):
             result.coord,
             result.normal,
         )
-        return (result.radii, *(getattr(result, name) for name in call.want))
+        return (result.radii, *(getattr(result, name) for name in call.options.want))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
         call, inputs = ctx.calls[0], ctx.saved_tensors[:7]
         outputs = dict(zip(_SAVED_IMAGES, ctx.saved_tensors[7:], strict=True))
-        arrived = dict(zip(call.want, grads[1:], strict=True))
+        arrived = dict(zip(call.options.want, grads[1:], strict=True))
         incoming = {name: _incoming(arrived.get(name)) for name in OUTPUTS}
         engine = engine_for(inputs[0].device)
         outgoing = _gradient_arrays(ctx, engine, inputs)
         report = engine.backward(ctx.state, call, _plain(inputs), outputs, incoming, outgoing)
-        if report is not None and call.nan_assertions:
+        if report is not None and call.options.nan_assertions:
             raise AssertionError(
                 f"gradient of {report[0]} is NaN, first at Gaussian {report[1]}; "
                 "look for NaN or Inf in the gradient of the loss"

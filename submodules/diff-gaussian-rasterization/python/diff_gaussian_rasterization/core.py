@@ -9,12 +9,18 @@ import torch
 from torch import Tensor
 
 from diff_gaussian_rasterization import _core
-from diff_gaussian_rasterization._checks import check_one_device, check_sh, check_tensor
+from diff_gaussian_rasterization._arguments import (
+    checked_background,
+    checked_inputs,
+    checked_view,
+    wanted,
+)
+from diff_gaussian_rasterization._checks import check_tensor
 from diff_gaussian_rasterization._engine import (
-    FEATURE,
     OUTPUTS,
     Call,
     Inputs,
+    Options,
     Rasterize,
     RasterOutput,
     forward_pass,
@@ -97,123 +103,39 @@ def rasterize(
 
     Source: spec `rasterizer.md`, sections 2 to 6, "exact" semantics.
     """
-    wanted = _wanted(want, counts)
-    inputs, degree = _checked_inputs(
-        means, quats, scales, opacities, sh, colors, cov3d, means2d, sh_degree
-    )
-    call = Call(
-        view=_checked_view(view, means.device),
-        background=_background(background, means.device),
-        sh_degree=degree,
+    options = Options(
+        want=wanted(want, counts),
         kernel_size=kernel_size,
         compensate=compensate,
         scale_modifier=scale_modifier,
-        want=wanted,
         counts=counts,
         score_by_transmittance=score_by_transmittance,
         gradient_limit=float(gradient_limit or 0.0),
         absolute_statistic=absolute_statistic,
         nan_assertions=nan_assertions,
     )
-    if counts:
-        result, _ = forward_pass((call,), False, *inputs)
-        return result
-    outputs = Rasterize.apply((call,), False, means2d, *inputs)
-    named: dict[str, Any] = dict(zip(("radii", *wanted), outputs, strict=True))
+    inputs, degree = checked_inputs(
+        means, quats, scales, opacities, sh, colors, cov3d, means2d, sh_degree
+    )
+    call = Call(
+        checked_view(view, means.device),
+        checked_background(background, means.device),
+        degree,
+        options,
+    )
+    return run((call,), False, means2d, inputs)
+
+
+def run(
+    calls: tuple[Call, ...], batched: bool, means2d: Tensor | None, inputs: Inputs
+) -> RasterOutput:
+    """One call of the engine; with ``batched`` all outputs have an axis of views in front."""
+    options = calls[0].options
+    if options.counts:
+        return forward_pass(calls, batched, *inputs)[0]
+    outputs = Rasterize.apply(calls, batched, means2d, *inputs)
+    named: dict[str, Any] = dict(zip(("radii", *options.want), outputs, strict=True))
     return RasterOutput(**named)
-
-
-def _wanted(want: Iterable[str], counts: bool) -> tuple[str, ...]:
-    asked = {want} if isinstance(want, str) else set(want)
-    unknown = sorted(asked.difference(OUTPUTS))
-    if unknown:
-        raise ValueError(f"unknown output {unknown[0]!r}; know {', '.join(OUTPUTS)}")
-    if counts and asked.intersection(FEATURE):
-        raise ValueError("counts=True renders colour and alpha only; ask for planes separately")
-    asked.add("color")
-    return tuple(name for name in OUTPUTS if name in asked)
-
-
-def _background(background: Tensor | None, device: torch.device) -> Tensor:
-    if background is None:
-        return torch.zeros(3, device=device)
-    return _beside_means("background", check_tensor("background", background, (3,)), device)
-
-
-def _beside_means(name: str, value: Tensor, device: torch.device) -> Tensor:
-    if value.device != device:
-        raise ValueError(
-            f"all tensors must be on one device: means is on {device}, {name} on {value.device}"
-        )
-    return value
-
-
-def _checked_view(view: View, device: torch.device) -> View:
-    height, width = int(view.image_height), int(view.image_width)
-    if not (0 < height < 1 << 16 and 0 < width < 1 << 16):
-        raise ValueError(f"image size must be 1 to 65535 on each side, got {width} x {height}")
-    if not (view.tanfovx > 0 and view.tanfovy > 0):
-        raise ValueError(
-            f"tanfovx and tanfovy must be positive, got {view.tanfovx} and {view.tanfovy}"
-        )
-    return view._replace(
-        image_height=height,
-        image_width=width,
-        viewmatrix=_beside_means(
-            "viewmatrix", check_tensor("viewmatrix", view.viewmatrix, (4, 4)), device
-        ),
-        projmatrix=_beside_means(
-            "projmatrix", check_tensor("projmatrix", view.projmatrix, (4, 4)), device
-        ),
-        campos=_beside_means("campos", check_tensor("campos", view.campos, (3,)), device),
-    )
-
-
-def _checked_inputs(
-    means: Tensor,
-    quats: Tensor | None,
-    scales: Tensor | None,
-    opacities: Tensor,
-    sh: Tensor | None,
-    colors: Tensor | None,
-    cov3d: Tensor | None,
-    means2d: Tensor | None,
-    sh_degree: int | None,
-) -> tuple[Inputs, int]:
-    """Inputs in the engine's order, unchanged where they are fit (so that gradients flow)."""
-    if (sh is None) == (colors is None):
-        raise ValueError("give exactly one of sh and colors")
-    if (cov3d is None) == (scales is None) or (cov3d is None) == (quats is None):
-        raise ValueError("give exactly one of cov3d and the pair scales and quats")
-    check_one_device(
-        {
-            "means": means,
-            "quats": quats,
-            "scales": scales,
-            "opacities": opacities,
-            "sh": sh,
-            "colors": colors,
-            "cov3d": cov3d,
-        }
-    )
-    check_tensor("means", means, (None, 3))
-    count = means.shape[0]
-    check_tensor("opacities", opacities, (count, 1) if opacities.dim() == 2 else (count,))
-    for name, value, width in (
-        ("scales", scales, 3),
-        ("quats", quats, 4),
-        ("cov3d", cov3d, 6),
-        ("colors", colors, 3),
-        ("means2d", means2d, 3),
-    ):
-        if value is not None:
-            check_tensor(name, value, (count, width))
-    degree = 0
-    if sh is not None:
-        stored = sh.shape[1] if sh.dim() == 3 else 0
-        highest = max(0, int(stored**0.5) - 1)
-        _, degree = check_sh(sh, highest if sh_degree is None else sh_degree, count)
-    return (means, opacities, scales, quats, cov3d, sh, colors), degree
 
 
 def mark_visible(means: Tensor, viewmatrix: Tensor) -> Tensor:

@@ -12,9 +12,11 @@ HEADER_SUFFIXES = (".h", ".cuh")
 OPTIONS = ("--std=c++17", "--device-as-default-execution-space")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A source file, the folders of its headers, and its macros.
+
+    Two are equal only if they are one: looking up what is loaded must cost nothing.
 
     Attributes:
         file: the ``.cu`` file.

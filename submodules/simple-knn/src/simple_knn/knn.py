@@ -22,8 +22,8 @@ def distCUDA2(points: torch.Tensor, *, legacy_small: bool = False) -> torch.Tens
     that exist; a single point gives 0, no points an empty result. There is no gradient.
 
     Args:
-        points: (P, 3) float32, any unit and device. The search runs on the CPU, on as many
-            threads as torch uses; other devices are copied there and back.
+        points: (P, 3) float32, any unit and device. CUDA tensors are searched on their GPU
+            (extra ``cuda``); all others on the CPU, on as many threads as torch uses.
         legacy_small: with fewer than four points take FLT_MAX for every missing neighbour, as
             the original does: +inf for one or two points, about 1.13e38 for three.
 
@@ -34,9 +34,13 @@ def distCUDA2(points: torch.Tensor, *, legacy_small: bool = False) -> torch.Tens
         TypeError: if `points` is not a float32 tensor.
         ValueError: if its shape is not (P, 3) or a coordinate is NaN or infinite; the message
             names the first such point.
+        RuntimeError: CUDA tensors without the package that compiles the kernels.
 
     Source: spec `rasterizer.md`, section 11.
     """
+    _check_form(points)
+    if points.device.type == "cuda" and len(points) > NEIGHBOURS:
+        return _on_gpu(points)
     array = _checked(points)
     sums, used = _neighbour_sums(array, torch.get_num_threads())
     with np.errstate(over="ignore"):
@@ -50,12 +54,29 @@ def distCUDA2(points: torch.Tensor, *, legacy_small: bool = False) -> torch.Tens
     return torch.from_numpy(means).to(points.device)
 
 
-def _checked(points: torch.Tensor) -> NDArray[np.float32]:
+def _on_gpu(points: torch.Tensor) -> torch.Tensor:
+    try:
+        from simple_knn.cuda import default_kernels
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f"CUDA tensors need the package {error.name}, which is not installed: "
+            "pip install 'igs[cuda]', or pass CPU tensors"
+        ) from error
+    points = points.detach().contiguous()
+    if not bool(torch.isfinite(points).all()):
+        _checked(points)  # names the first
+    return default_kernels().mean_square_distance(points)
+
+
+def _check_form(points: torch.Tensor) -> None:
     if not isinstance(points, torch.Tensor) or points.dtype != torch.float32:
         given = points.dtype if isinstance(points, torch.Tensor) else type(points).__name__
         raise TypeError(f"points is {given}, expected a torch.float32 tensor")
     if points.dim() != 2 or points.shape[1] != 3:
         raise ValueError(f"points has shape {tuple(points.shape)}, expected (P, 3)")
+
+
+def _checked(points: torch.Tensor) -> NDArray[np.float32]:
     array = points.detach().cpu().contiguous().numpy()
     bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
     if bad.size:

@@ -36,8 +36,8 @@ POINTERS = (*INPUTS, *PER_GAUSSIAN, *PAIRS, *PER_PIXEL, *IMAGES, *COUNTING, *INC
             *OUTGOING)  # fmt: skip
 INTEGERS = ("count", "views", "width", "height", "tiles_x", "tiles_y", "sh_degree", "sh_stride",
             "pairs", "long_keys", "compensate", "absolute", "by_transmittance",
-            "planes_wanted")  # fmt: skip
-FLOATS = ("kernel_size", "modifier", "gradient_limit", "unused")
+            "planes_wanted", "sum_features")  # fmt: skip
+FLOATS = ("kernel_size", "modifier", "gradient_limit")
 
 
 class RasterArgs(ctypes.Structure):

@@ -27,6 +27,7 @@ from diff_gaussian_rasterization.cuda.args import (
 )
 
 TILE = 16
+SHORT_KEYS = 2**15 - 1  # tiles that 16-bit sort keys can tell apart
 NONE = 2**31 - 1  # what the reports hold where nothing was found
 NAN_NAMES = ("means", "means2D", "opacities", "scales", "rotations", "sh", "colors")
 _NAMES = {"quats": "rotations", "cov3d": "cov3D"}  # in messages
@@ -51,6 +52,7 @@ class CudaEngine:
 
     def __init__(self, launcher: Launcher | None = None) -> None:
         self._launcher = CudaLauncher() if launcher is None else launcher
+        self._prepared: set[tuple[int, bool, torch.device]] = set()
 
     def empty(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
         """Float32 memory of torch's allocator."""
@@ -81,7 +83,7 @@ class CudaEngine:
         """
         inputs = {name: _aligned(value) for name, value in inputs.items()}
         args, kept = _arguments(calls, inputs), {}
-        features = calls[0].features
+        features = calls[0].options.features
         device = radii.device
         args.point(**inputs, **images, radii=radii, counts=counts, scores=scores)
         self._prepare(features, inputs["cov3d"] is not None, device)
@@ -111,7 +113,7 @@ class CudaEngine:
             outgoing: gradient of each input and ``means2d`` (V, P, 3), or None; filled.
 
         Returns:
-            With ``call.nan_assertions`` the name of the first gradient that holds NaN, and the
+            With ``nan_assertions`` the name of the first gradient that holds NaN, and the
             Gaussian; None otherwise. Only then the host waits.
         """
         inputs = {name: _aligned(value) for name, value in inputs.items()}
@@ -121,10 +123,11 @@ class CudaEngine:
         args.point(**inputs, **outputs)
         args.point(**{f"g_{name}": grad for name, grad in incoming.items()})
         args.point(**{f"d_{name}": grad for name, grad in outgoing.items()})
-        args.gradient_limit = call.gradient_limit
-        args.absolute = call.absolute_statistic
+        args.gradient_limit = call.options.gradient_limit
+        args.absolute = call.options.absolute_statistic
         cov3d = inputs["cov3d"] is not None
         with torch.no_grad(), _on(device):
+            args.sum_features = features
             width = _BASE + sum(n for bit, n in _EXTRA.items() if features & bit)
             rows = args.count * args.views
             _allocate(args, kept, "sums", (args.pairs, width), torch.float32, device)
@@ -134,11 +137,13 @@ class CudaEngine:
             )
             args.point(nan_report=kept["nan_report"])
             tiles = args.views * args.tiles_x * args.tiles_y
-            carry = programs.gaussians(features, cov3d)
+            carry = programs.gaussians(features != 0, cov3d)
             self._run(programs.backward(features), "composite_backward", tiles, args, device)
-            self._run(carry, "sum_pairs", _blocks(rows, programs.THREADS // 32), args, device)
+            self._run(
+                programs.sums(), "sum_pairs", _blocks(rows, programs.THREADS // 32), args, device
+            )
             self._run(carry, "gaussian_backward", _blocks(args.count), args, device)
-            return _nan_found(kept["nan_report"]) if call.nan_assertions else None
+            return _nan_found(kept["nan_report"]) if call.options.nan_assertions else None
 
     def _run(
         self, program: Program, kernel: str, blocks: int, args: RasterArgs, device: torch.device
@@ -147,6 +152,8 @@ class CudaEngine:
 
     def _prepare(self, features: int, cov3d: bool, device: torch.device) -> None:
         """Compile the forward and the backward pass together, before the first is launched."""
+        if (features, cov3d, device) in self._prepared:
+            return
         needed = [
             programs.preprocess(bool(features & (DEPTH | COORD | NORMAL)), cov3d),
             programs.binning(),
@@ -155,8 +162,13 @@ class CudaEngine:
         if features & COUNT:
             needed.append(programs.counts())
         else:
-            needed += [programs.backward(features), programs.gaussians(features, cov3d)]
+            needed += [
+                programs.backward(features),
+                programs.sums(),
+                programs.gaussians(features != 0, cov3d),
+            ]
         self._launcher.prepare(needed, device)
+        self._prepared.add((features, cov3d, device))
 
     def _bin(
         self,
@@ -193,7 +205,7 @@ class CudaEngine:
         self, args: RasterArgs, kept: dict[str, Tensor], device: torch.device, rows: int
     ) -> None:
         pairs, tiles = args.pairs, args.views * args.tiles_x * args.tiles_y
-        args.long_keys = tiles > 2**15 - 1
+        args.long_keys = tiles > SHORT_KEYS
         keys = torch.empty(
             pairs, dtype=torch.int32 if args.long_keys else torch.int16, device=device
         )
@@ -273,8 +285,8 @@ def _arguments(calls: Sequence[Any], inputs: Mapping[str, Tensor | None]) -> Ras
         _finite(kernel_size, "kernel_size"),
         _finite(modifier, "scale_modifier"),
     )
-    args.compensate, args.by_transmittance = compensate, call.score_by_transmittance
-    args.planes_wanted = bool(call.features & (DEPTH | COORD | NORMAL))
+    args.compensate, args.by_transmittance = compensate, call.options.score_by_transmittance
+    args.planes_wanted = bool(call.options.features & (DEPTH | COORD | NORMAL))
     for camera, one in zip(args.cameras, calls, strict=False):
         view = one.view
         for name in ("viewmatrix", "projmatrix", "campos"):

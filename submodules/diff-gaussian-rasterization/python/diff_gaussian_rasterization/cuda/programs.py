@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from nvrtc_kernels import Program
@@ -15,7 +15,7 @@ THREADS = 256
 EXACT = ("--fmad=false",)
 
 
-@lru_cache(maxsize=64)
+@cache  # one object for each, as long as the process lives
 def program(name: str, **macros: int) -> Program:
     """The program ``name``.cu with ``IGS_`` macros."""
     return Program(
@@ -46,8 +46,12 @@ def backward(features: int) -> Program:
     return program("backward", features=features)
 
 
-def gaussians(features: int, cov3d: bool) -> Program:
-    return program("gaussians", features=features, cov3d=cov3d)
+def sums() -> Program:
+    return program("sums")
+
+
+def gaussians(planes: bool, cov3d: bool) -> Program:
+    return program("gaussians", planes=planes, cov3d=cov3d)
 
 
 def every_program() -> list[Program]:
@@ -59,5 +63,6 @@ def every_program() -> list[Program]:
         counts(),
         *(forward(features) for features in range(9)),
         *(backward(features) for features in range(8)),
-        *(gaussians(features, cov3d) for features in range(8) for cov3d in switches),
+        sums(),
+        *(gaussians(planes, cov3d) for planes in switches for cov3d in switches),
     ]

@@ -149,6 +149,7 @@ inline void make_ready(Fiber& f) {
 }
 
 // Waits until `needed` threads are here; returns the bitwise or of what they brought.
+// Threads that end while others wait lower `needed`, which is why it is a reference.
 inline int wait(Barrier& barrier, const int& needed, int brought) {
   const unsigned generation = barrier.generation;
   barrier.collected |= brought;
@@ -174,7 +175,7 @@ inline const std::uint64_t* exchange(unsigned mask, std::uint64_t value) {
   if (mask != 0xffffffffu || w.live != kLanes) fail("a warp exchange needs all 32 lanes");
   std::uint64_t* values = w.values[w.barrier.generation % 2];
   values[thread_index().x % kLanes] = value;
-  wait(w.barrier, w.live, 0);
+  wait(w.barrier, kLanes, 0);
   return values;
 }
 
@@ -216,7 +217,7 @@ inline void run_block(int threads, bool backwards) {
     if (b.progress == before) {
       // Threads that ended may have been the last that a barrier waited for: one more look.
       static long stuck = -1;
-      if (stuck == b.progress) fail("deadlock: some threads never reach the barrier");
+      if (stuck == b.progress) fail("deadlock: some threads never reach a barrier or warp exchange");
       stuck = b.progress;
     }
   }
@@ -269,6 +270,8 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
 inline int __float_as_int(float x) { return emulator::unpacked<int>(emulator::packed(x)); }
+inline float __int_as_float(int x) { return emulator::unpacked<float>(emulator::packed(x)); }
+inline int min(int a, int b) { return a < b ? a : b; }
 inline double __dmul_rn(double a, double b) { return a * b; }
 inline double __dadd_rn(double a, double b) { return a + b; }
 inline float __fmul_rn(float a, float b) { return a * b; }

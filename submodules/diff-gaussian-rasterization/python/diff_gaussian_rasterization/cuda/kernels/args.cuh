@@ -76,8 +76,8 @@ struct RasterArgs {
   const float* g_median_coord;
   const float* g_normal;
 
-  float* sums;                   // per pair, kSums numbers
-  float* totals;                 // per Gaussian and view, kSums numbers
+  float* sums;                   // per pair, sums_of(sum_features) numbers
+  float* totals;                 // the same per Gaussian and view
 
   float* d_means;                // outgoing gradients; null: not wanted
   float* d_means2d;
@@ -91,8 +91,8 @@ struct RasterArgs {
 
   int count, views, width, height, tiles_x, tiles_y;
   int sh_degree, sh_stride, pairs, long_keys;
-  int compensate, absolute, by_transmittance, planes_wanted;
-  float kernel_size, modifier, gradient_limit, unused;
+  int compensate, absolute, by_transmittance, planes_wanted, sum_features;
+  float kernel_size, modifier, gradient_limit;
 };
 
 }  // namespace igs

@@ -1,16 +1,12 @@
 // Per-Gaussian backward stage (spec rasterizer.md, section 6).
 //
-// Macros: IGS_COV3D (a 3D covariance is given), IGS_FEATURES (the bits of the outputs whose
-// gradient arrived).
+// Macros: IGS_COV3D (a 3D covariance is given), IGS_PLANES (a gradient of depth, coordinates or
+// normals arrived).
 #include "shape.cuh"
 
 namespace igs {
 
-constexpr int kF = IGS_FEATURES;
-constexpr bool kDepth = kF & kFeatureDepth, kCoord = kF & kFeatureCoord,
-               kNormal = kF & kFeatureNormal;
-constexpr bool kPlanes = kDepth || kCoord || kNormal;
-constexpr int kSums = sums_of(kF);
+constexpr bool kPlanes = IGS_PLANES;
 
 // Totals over the pixels of one Gaussian, by name.
 struct Totals {
@@ -21,7 +17,7 @@ struct Totals {
   Vec3<Real> normal;
 };
 
-__device__ __forceinline__ Totals totals_of(const float* s) {
+__device__ __forceinline__ Totals totals_of(const float* s, int features) {
   Totals r{};
   r.q = s[0];
   r.qu = s[1];
@@ -31,20 +27,21 @@ __device__ __forceinline__ Totals totals_of(const float* s) {
   r.qvv = s[5];
   r.absolute = s[6];
   r.color = {s[7], s[8], s[9]};
+  if (!kPlanes) return r;
   const float* o = s + kSumsBase;
-  if (kDepth) {
+  if (features & kFeatureDepth) {
     r.t = o[0];
     r.tx = o[1];
     r.ty = o[2];
     o += kSumsDepth;
   }
-  if (kCoord) {
+  if (features & kFeatureCoord) {
     r.x = {o[0], o[3], o[6]};
     r.xx = {o[1], o[4], o[7]};
     r.xy = {o[2], o[5], o[8]};
     o += kSumsCoord;
   }
-  if (kNormal) r.normal = {o[0], o[1], o[2]};
+  if (features & kFeatureNormal) r.normal = {o[0], o[1], o[2]};
   return r;
 }
 
@@ -180,7 +177,7 @@ __device__ __forceinline__ void store_means2d(const RasterArgs& a, long long at,
 // Adds view v's gradients.
 __device__ __forceinline__ void carry_back(const RasterArgs& a, int v, long long i, long long at,
                                            bool add, One* out) {
-  const Totals s = totals_of(a.totals + at * kSums);
+  const Totals s = totals_of(a.totals + at * sums_of(a.sum_features), a.sum_features);
   const View<double> camera = load_view<double>(a, v);
   const View<Real> view = load_view<Real>(a, v);
   const Vec3<double> X = mean_of(a, i), t = to_camera(camera, X);
@@ -274,35 +271,6 @@ __device__ __forceinline__ void store_one(const RasterArgs& a, long long i, cons
 }
 
 }  // namespace igs
-
-// One warp a Gaussian and view: adds the sums of its pairs.
-extern "C" __global__ void __launch_bounds__(256) sum_pairs(const igs::RasterArgs a) {
-  using namespace igs;
-  constexpr int kPadded = kSums <= 16 ? 16 : 32;
-  const long long at = (long long)blockIdx.x * (kThreads / 32) + threadIdx.x / 32;
-  const int lane = threadIdx.x % 32;
-  if (at >= (long long)a.count * a.views) return;
-  const int tiles = a.tile_counts[at];
-  if (tiles == 0) return;
-  const long long begin = a.slot_begin[at];
-  // Neighbouring lanes read neighbouring numbers; lanes beyond the last whole pair rest.
-  if (tiles <= 32) {
-    if (lane >= kSums) return;
-    float sum = 0.0f;
-    for (int k = 0; k < tiles; ++k) sum += a.sums[(begin + k) * kSums + lane];
-    a.totals[at * kSums + lane] = sum;
-    return;
-  }
-  float v[kPadded];
-#pragma unroll
-  for (int j = 0; j < kPadded; ++j) v[j] = 0.0f;
-  for (int k = lane; k < tiles; k += 32) {
-#pragma unroll
-    for (int j = 0; j < kSums; ++j) v[j] += a.sums[(begin + k) * kSums + j];
-  }
-  const float sum = sum_lanes<kPadded>(v, lane);
-  if (lane < kSums) a.totals[at * kSums + lane] = sum;
-}
 
 // One thread a Gaussian: carries the sums of every view back to the inputs.
 extern "C" __global__ void __launch_bounds__(256) gaussian_backward(const igs::RasterArgs a) {

@@ -1,0 +1,164 @@
+"""Compiling, keeping, refusing; and the emulator's strictness."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from nvrtc_kernels import (
+    CudaUnavailableError,
+    KernelCompileError,
+    Program,
+    cache,
+    cache_folder,
+    compile_program,
+    compiler,
+    emulator,
+)
+
+SOURCE = """
+#include "double.h"
+#ifndef OFFSET
+#define OFFSET 0
+#endif
+struct Args { float* values; int count; };
+extern "C" __global__ void __launch_bounds__(64) shift(const Args a) {
+  const int i = blockIdx.x * 64 + threadIdx.x;
+  const float other = __shfl_xor_sync(0xffffffffu, float(threadIdx.x % 32), 1);
+  if (i < a.count) a.values[i] = twice(a.values[i]) + other + OFFSET;
+}
+"""
+HEADER = "__device__ inline float twice(float x) { return 2.0f * x; }\n"
+
+
+class Args(ctypes.Structure):
+    _fields_ = [("values", ctypes.c_void_p), ("count", ctypes.c_int)]
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    (tmp_path / "double.h").write_text(HEADER)
+    (tmp_path / "shift.cu").write_text(SOURCE)
+    return Program(tmp_path / "shift.cu", (tmp_path,))
+
+
+@pytest.fixture
+def nvrtc() -> None:
+    pytest.importorskip("cuda.bindings.nvrtc", reason="needs NVRTC: the extra [cuda]")
+
+
+def other_folder(program: Program, folder: Path, header: str) -> Program:
+    folder.mkdir()
+    (folder / "double.h").write_text(header)
+    (folder / "shift.cu").write_text(SOURCE)
+    return Program(folder / "shift.cu", (folder,), program.defines)
+
+
+def test_digest_sees_headers_and_macros(program: Program, tmp_path: Path) -> None:
+    same = other_folder(program, tmp_path / "same", HEADER)
+    header = other_folder(program, tmp_path / "header", HEADER + "\n")
+    macro = Program(program.file, program.include, (("OFFSET", 1),))
+    flag = Program(program.file, program.include, extra=("--fmad=false",))
+    assert program.digest() == same.digest()
+    assert len({p.digest() for p in (program, header, macro, flag)}) == 4
+
+
+def test_code_is_kept(
+    program: Program, nvrtc: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IGS_KERNEL_CACHE", str(tmp_path / "cache"))
+    assert cache_folder() == tmp_path / "cache"
+    first = compiler.code_for(program, 90)
+    assert first.image[:4] == b"\x7fELF"
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert "sm_90" in kept.name
+    assert "nvrtc" in kept.name
+    monkeypatch.setattr(compiler, "compile_program", lambda *_: pytest.fail("compiled again"))
+    assert compiler.code_for(program, 90).image == first.image
+
+
+def test_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("IGS_KERNEL_CACHE", str(blocked))
+    cache.store("x.bin", b"code")
+    assert "not kept" in caplog.text
+    assert cache.load("x.bin") is None
+
+
+def test_targets(nvrtc: None) -> None:
+    assert compiler.target_of(80) == "sm_80"
+    assert compiler.target_of(990).startswith("compute_")
+    with pytest.raises(
+        CudaUnavailableError, match=r"compute capability 6\.1; the kernels need 7\.0"
+    ):
+        compiler.target_of(61)
+    with pytest.raises(CudaUnavailableError, match=r"does not know compute capability 7\.1"):
+        compiler.target_of(71)
+
+
+def test_newer_gpus_get_ptx(program: Program, nvrtc: None) -> None:
+    assert b".entry shift" in compile_program(program, compiler.target_of(990)).image
+
+
+def test_a_broken_source_says_where(program: Program, nvrtc: None) -> None:
+    program.file.write_text(SOURCE.replace("twice(", "thrice("))
+    with pytest.raises(KernelCompileError, match=r"(?s)shift for sm_80.*shift\.cu\(\d+\).*thrice"):
+        compile_program(program, "sm_80")
+
+
+def test_a_missing_compiler_says_what_to_install(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    with pytest.raises(CudaUnavailableError, match=r"pip install 'igs\[cuda\]'"):
+        compile_program(program, "sm_80")
+
+
+@pytest.mark.skipif(emulator.compiler() is None, reason="needs a C++ compiler")
+def test_emulator_runs_and_takes_macros(program: Program, tmp_path: Path) -> None:
+    values = torch.arange(100.0)
+    args = Args(values.data_ptr(), 100)
+    with_macro = Program(program.file, program.include, (("OFFSET", 5),))
+    launcher = emulator.EmulatorLauncher(tmp_path)
+    launcher.launch(with_macro, "shift", 2, 64, args, values.device)
+    row = torch.arange(100)
+    assert torch.equal(values, 2.0 * row + ((row % 32) ^ 1) + 5)
+    args_of_another_size = ctypes.c_int * 1
+    with pytest.raises(RuntimeError, match="takes 16 bytes, given 4"):
+        launcher.launch(with_macro, "shift", 1, 64, args_of_another_size(), values.device)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(emulator.compiler() is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("if (threadIdx.x < 1) { __syncthreads(); } else { __syncwarp(); }", "deadlock"),
+        ("if (threadIdx.x < 40) __shfl_xor_sync(0xffffffffu, 1, 1);", "deadlock"),
+        ("__shfl_xor_sync(0xffu, 1, 1);", "all 32 lanes"),
+    ],
+)
+def test_emulator_is_strict(body: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.cu"
+    file.write_text(
+        'struct Args { int unused; };\nextern "C" __global__ void wrong(const Args a) {'
+        + body
+        + "}"
+    )
+    code = (
+        "import ctypes, pathlib, torch\n"
+        "from nvrtc_kernels import Program, emulator\n"
+        "class A(ctypes.Structure): _fields_ = [('unused', ctypes.c_int)]\n"
+        f"f = pathlib.Path({str(file)!r})\n"
+        "l = emulator.EmulatorLauncher(f.parent)\n"
+        "l.launch(Program(f), 'wrong', 1, 64, A(), torch.device('cpu'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert said in done.stderr
