@@ -114,7 +114,7 @@ class Stream:
         return Motion(index, translation + wobble * length, rotation)
 
     def _smooth(self, rng: np.random.Generator, means: torch.Tensor) -> torch.Tensor:
-        """(n, 3) error of a motion that is interpolated between anchors, as a share of its length."""
+        """(n, 3) error of a motion interpolated between anchors, as a share of its length."""
         extent = float((means.amax(0) - means.amin(0)).max())
         waves = torch.from_numpy(rng.normal(0, 6 / extent, (3, 8))).float()
         phase = torch.from_numpy(rng.uniform(0, 2 * np.pi, 8)).float()
@@ -212,16 +212,13 @@ class Report:
         for kind, sizes in self.sizes.items():
             if sizes:
                 print(f"  {kind:10s} {len(sizes):4d} frames, mean {np.mean(sizes) / 1000:9.1f} KB")
-        print(
-            f"  file       {file_bytes / 1000:.0f} KB, {file_bytes / frames / 1000:.1f} KB a frame"
-        )
+        each = file_bytes / frames / 1000
+        print(f"  file       {file_bytes / 1000:.0f} KB, {each:.1f} KB a frame")
         print(f"  raw PLYs   {self.raw / 1000:.0f} KB, {self.raw / file_bytes:.1f} times as large")
         print(f"  loss       mean {np.mean(self.losses):.3f} dB, most {max(self.losses):.3f} dB")
         wall, cpu = np.median(self.seconds[1:]), np.mean(self.cpu[1:])
-        print(
-            f"  decode     median {1 / wall:.0f} frames/s by the clock; mean {1000 * cpu:.1f} ms of"
-        )
-        print(f"             one core's time, {1 / cpu:.0f} frames/s")
+        print(f"  decode     {1 / cpu:.0f} frames/s in one core's time, mean {1000 * cpu:.1f} ms;")
+        print(f"             median by the clock {1 / wall:.0f} frames/s")
 
 
 def measure(frames, config: FvvConfig, report: Report) -> None:
@@ -255,9 +252,8 @@ def compare_stills(gaussians: Gaussians, truth: Gaussians, cameras, config: FvvC
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frame.spz"
         write_spz(path, gaussians)
-        print(
-            f"  spz        {path.stat().st_size / 1000:8.1f} KB, loss {loss(read_spz(path)):.4f} dB"
-        )
+        size = path.stat().st_size / 1000
+        print(f"  spz          {size:8.1f} KB, loss {loss(read_spz(path)):.4f} dB")
     for factor in (0.25, 0.5, 1.0, 2.0, 4.0):
         scaled = config.coarser(factor)
         header = make_header(gaussians, scaled)
@@ -278,7 +274,7 @@ def of_run(arguments: argparse.Namespace, config: FvvConfig) -> None:
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--gaussians", type=int, default=150_000)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="balanced")

@@ -7,7 +7,7 @@ frames of a run are references, candidates are not and can be dropped by a serve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -129,9 +129,9 @@ class Encoder:
         self._tolerance = 0.5 + config.hold
         self._rows: Rows | None = None
         self._sources = np.zeros(0, np.int64)  # of each row, in the Gaussians of that frame
-        self._targets: Targets | None = (
-            None  # of the newest frame whose rows are those of the reference
-        )
+        self._targets: Targets | None = None  # of that frame, in the order it came in
+        # Newest frame of the same rows and its index: motion goes on from there.
+        self._latest: tuple[int, Targets] | None = None
         self._index, self._intra_index, self._last = 0, 0, -1
 
     def push(self, frame: SourceFrame) -> list[Chunk]:
@@ -171,7 +171,7 @@ class Encoder:
 
     def _adopt(self, frame: SourceFrame, targets: Targets, sources: np.ndarray) -> None:
         self._index, self._seconds = frame.index, frame.seconds
-        self._sources, self._targets = sources, targets
+        self._sources, self._targets, self._latest = sources, targets, None
 
     def _intra_chunks(self, rows: Rows, index: int, ticks: int) -> list[Chunk]:
         writer = PlaneWriter()
@@ -223,11 +223,19 @@ class Encoder:
                     f"frame {frame.index}: {count} Gaussians where the rows of frame "
                     f"{self._index} are said to go on, which has {len(self._targets)}"
                 )
-            if not frame.is_key:
-                self._targets = targets  # nearer to the next key frame than the last one is
+            self._latest = (frame.index, targets)
             return self._sources, np.zeros(0, np.int64)
-        sources = match_rows(self._targets, targets)[self._sources]
+        sources = match_rows(self._expected(frame.index), targets)[self._sources]
         return sources, np.setdiff1d(np.arange(count), sources[sources >= 0])
+
+    def _expected(self, index: int) -> Targets:
+        """The rows of the reference where they should be at a time, if motion goes on."""
+        assert self._targets is not None
+        if self._latest is None:
+            return self._targets
+        at, latest = self._latest
+        speed = (latest.position - self._targets.position) / (at - self._index)
+        return replace(latest, position=latest.position + speed * (index - at))
 
     def _new(self, targets: Targets, added: np.ndarray) -> Rows:
         """Rows to append; `added` is put into their order."""

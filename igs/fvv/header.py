@@ -80,8 +80,8 @@ class StreamHeader:
         if not 0 <= degree <= MAX_DEGREE:
             raise FvvError(f"header: SH degree {degree}, must be 0 to {MAX_DEGREE}")
         numerator, denominator = (_whole(v, "time_base") for v in value["time_base"])
-        if numerator < 1 or denominator < 1:
-            raise FvvError("header: the time base must be above 0")
+        if not (1 <= numerator < 1 << 31 and 1 <= denominator < 1 << 31):
+            raise FvvError("header: the time base must be within 1..2147483647")
         return cls(
             grid=_grid(value["grid"]),
             sh_degree=degree,

@@ -19,6 +19,7 @@ MAX_DEGREE = 3
 POSITION_LIMIT = (1 << 30) - 1
 SCALE_LIMIT = 20.0  # of |log_scale|
 _INT16 = (1 << 15) - 1
+_LARGEST_STEP, _LARGEST_ORIGIN = 1e6, 1e12
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Grid:
         numbers = np.array([*self.origin, *steps], np.float64)
         if len(self.origin) != 3 or len(self.sh) != 3 or not np.isfinite(numbers).all():
             raise ValueError("grid: three finite numbers for origin and for sh are needed")
+        if max(steps) > _LARGEST_STEP or np.abs(numbers).max() > _LARGEST_ORIGIN:
+            raise ValueError("grid: steps up to 1e6 and an origin up to 1e12 are possible")
         if min(steps) <= 0 or not 1 <= self.quat <= _INT16 or not 1 <= self.opacity <= _INT16:
             raise ValueError("grid: steps must be above 0, quat and opacity within 1..32767")
 
