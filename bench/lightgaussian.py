@@ -37,6 +37,7 @@ from igs.scene import GaussianModelFolder
 
 BLACK = torch.zeros(3)
 SEED = 0
+CHOSEN = "alpha_t 50 %"  # the pruned model that is distilled and quantised
 Model = tuple[Gaussians, torch.Tensor | None]
 
 
@@ -138,7 +139,7 @@ def ply_bytes(folder: Path, model: Model) -> int:
 def prune_rows(
     arguments: argparse.Namespace, frame0: Frame0Config, photographs: Photographs, model: Model
 ) -> CompressResult | None:
-    """A row for each pruning; hands back the annealed one of half the Gaussians."""
+    """A row for each pruning; hands back the one named CHOSEN."""
     chosen = None
     for name, config in variants(arguments.recover):
         if arguments.variants and not any(word in name for word in arguments.variants):
@@ -158,7 +159,7 @@ def prune_rows(
         seconds = time.perf_counter() - started
         size = ply_bytes(arguments.model, (result.gaussians, result.filter_3d))
         row(name, result.folded, size, photographs, seconds)
-        chosen = result if "annealed" in name else chosen
+        chosen = result if name == CHOSEN else chosen
     return chosen
 
 
