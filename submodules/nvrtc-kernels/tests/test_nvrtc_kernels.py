@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from nvrtc_kernels import (
+    CudaLauncher,
     CudaUnavailableError,
     KernelCompileError,
     Program,
@@ -119,6 +120,12 @@ def test_a_missing_compiler_says_what_to_install(
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     with pytest.raises(CudaUnavailableError, match=r"pip install 'igs\[cuda\]'"):
         compile_program(program, "sm_80")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_a_missing_driver_says_so(program: Program, nvrtc: None) -> None:
+    with pytest.raises(CudaUnavailableError, match="NVIDIA driver"):
+        CudaLauncher().launch(program, "shift", 1, 64, Args(), torch.device("cuda", 0))
 
 
 @pytest.mark.skipif(emulator.compiler() is None, reason="needs a C++ compiler")
