@@ -16,7 +16,22 @@ from collections.abc import Sequence
 
 import igs
 
-VERBS = ("prepare", "frame0", "stream", "evaluate", "render", "mesh", "train", "build", "pairs", "video", "encode", "decode", "info", "doctor")
+VERBS = (
+    "prepare",
+    "frame0",
+    "stream",
+    "evaluate",
+    "render",
+    "mesh",
+    "train",
+    "build",
+    "pairs",
+    "video",
+    "encode",
+    "decode",
+    "info",
+    "doctor",
+)
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from igs.stream import Progress
 
 _TITLES = {"points": "first points", "frame0": "frame 0", "stream": "stream"}
-_UNITS = {"points": "view", "frame0": "it", "stream": "frame"}
+_UNITS = {"points": "view", "frame0": "it", "compress": "it", "stream": "frame"}
 
 
 class ProgressBars:

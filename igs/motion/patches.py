@@ -21,6 +21,7 @@ RADIUS = 3  # patches are 2 RADIUS + 1 pixels wide
 LEVELS = (4, 2, 1)  # by how much images are made smaller, coarse to fine
 STEPS = 3  # Gauss-Newton steps per level
 SAME_DEPTH = 0.05  # network units: pixels this far before or behind the anchor count little
+BEHIND = 0.1  # share of what lies behind: a rim tells of motion even before plain ground
 FLAT = 0.02  # summed squared gradient of a patch at which the flow network is believed as much
 LONGEST_STEP = 2.0  # pixels of the level, so that a bad patch does not run away
 
@@ -110,7 +111,9 @@ def _cut(
     below = _look_up(images, around + images.new_tensor([0.0, 0.5]))
     above = _look_up(images, around - images.new_tensor([0.0, 0.5]))
     shown = _look_up(depth[:, None], around * depth.new_tensor(_ratio(depth, height, width)))
-    alike = torch.exp(-((shown[..., 0] - z[..., None]) / SAME_DEPTH).square()) + 1e-4
+    behind = shown[..., 0] - z[..., None]
+    alike = torch.exp(-(behind / SAME_DEPTH).square()) + 1e-4
+    alike = torch.where(behind > 0, alike.clamp(min=BEHIND), alike)
     inside = ((around >= 0) & (around <= around.new_tensor([width, height]))).all(dim=-1)
     shares = alike * inside * (visible > 0)[..., None]
     shares = shares / shares.sum(dim=-1, keepdim=True).clamp(min=1e-6)

@@ -16,7 +16,7 @@ import torch
 from fused_ssim import photometric_loss
 
 from igs.config.schema import DensifyConfig, RefineConfig
-from igs.frame0.train import ViewDraw, check_images
+from igs.frame0.views import ViewDraw, check_images
 from igs.gaussians import (
     DensityRule,
     DensityStatistics,
