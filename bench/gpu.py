@@ -100,7 +100,8 @@ def our_pass(case: Case, device: torch.device, want: tuple[str, ...]) -> Callabl
 
     def render() -> list[Tensor]:
         out = dgr.rasterize(
-            **leaves, view=view, want=want, kernel_size=LOW_PASS, compensate=False,
+            leaves["means"], leaves["quats"], leaves["scales"], leaves["opacities"],
+            sh=leaves["sh"], view=view, want=want, kernel_size=LOW_PASS, compensate=False,
             absolute_statistic=False,
         )  # fmt: skip
         return [getattr(out, name) for name in want]
@@ -222,6 +223,7 @@ def stream_row(bench: Bench) -> list[Row]:
         write_capture(capture, bench.size, bench.device)
         words = [
             *(f"output={folder}/out", "data.kind=videos", f"data.root={capture}"),
+            "data.videos=videos",
             *("box.file=bbox.json", "box.scene=bench", "frame0.mode=load"),
             *(f"frame0.ply={capture}/frame0.ply", "write.videos=false"),
             *("free_view.enabled=false", f"device={bench.device.type}"),

@@ -52,7 +52,7 @@ def test_fixture(name: str, device: torch.device) -> None:
     data = parity.load(name)
     inputs = moved(parity.tensors(data), device)
     out = rade.GaussianRasterizer(moved(parity.rade_settings(data), device))(**inputs)
-    images = dict(zip(("color", "radii", *parity.NAMES[1:]), out, strict=True))
+    images: dict[str, Any] = dict(zip(("color", "radii", *parity.NAMES[1:]), out, strict=True))
     assert np.array_equal(images["radii"].cpu().numpy(), data["exact_radii"])
     for key in parity.NAMES:
         reference = data[f"exact_{key}"]

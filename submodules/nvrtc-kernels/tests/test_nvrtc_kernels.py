@@ -117,7 +117,7 @@ def test_a_broken_source_says_where(program: Program, nvrtc: None) -> None:
 def test_a_missing_compiler_says_what_to_install(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.nvrtc", None)
     with pytest.raises(CudaUnavailableError, match=r"pip install 'igs\[cuda\]'"):
         compile_program(program, "sm_80")
 

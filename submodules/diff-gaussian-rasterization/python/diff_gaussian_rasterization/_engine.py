@@ -223,7 +223,9 @@ class Rasterize(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
         call, inputs = ctx.calls[0], ctx.saved_tensors[:7]
-        outputs = dict(zip(_SAVED_IMAGES, ctx.saved_tensors[7:], strict=True))
+        outputs: dict[str, Tensor | None] = dict(
+            zip(_SAVED_IMAGES, ctx.saved_tensors[7:], strict=True)
+        )
         arrived = dict(zip(call.options.want, grads[1:], strict=True))
         incoming = {name: _incoming(arrived.get(name)) for name in OUTPUTS}
         engine = engine_for(inputs[0].device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import time
 from dataclasses import dataclass
@@ -31,12 +32,11 @@ class Code:
 
 def _nvrtc() -> Any:
     try:
-        from cuda.bindings import nvrtc
+        return importlib.import_module("cuda.bindings.nvrtc")
     except ImportError as error:
         raise CudaUnavailableError(
             f"CUDA tensors need NVIDIA's run-time compiler, which is not installed: {INSTALL}"
         ) from error
-    return nvrtc
 
 
 def _call(function: Any, *arguments: Any) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import logging
 import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -41,12 +43,12 @@ class Launcher(Protocol):
         ...
 
 
+@cache
 def _driver() -> Any:
     try:
-        from cuda.bindings import driver
+        return importlib.import_module("cuda.bindings.driver")
     except ImportError as error:
         raise CudaUnavailableError(f"CUDA tensors need cuda-bindings: {INSTALL}") from error
-    return driver
 
 
 def _check(result: tuple[Any, ...], what: str) -> Any:

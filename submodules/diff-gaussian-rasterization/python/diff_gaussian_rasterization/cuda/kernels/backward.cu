@@ -162,13 +162,23 @@ __device__ __forceinline__ void visit(float (&v)[kPadded], Pixel& s, const Share
   v[9] = w * s.b;
 }
 
-__device__ __forceinline__ void load_group(Shared& m, const RasterArgs& a, int first, int n) {
-  const int t = threadIdx.x;
-  if (t < n) {
-    const int gaussian = a.entries[2LL * (first + t)];
-    m.pair[t] = a.entries[2LL * (first + t) + 1];
-    m.hits[t] = a.hits[first + t];
-    load_splat<kF>(m.stage, a, t, gaussian);
+// Each warp fetches one part of all 32 entries, so that the parts arrive together.
+__device__ __forceinline__ void load_group(Shared& m, const RasterArgs& a, int first, int n,
+                                           int warp, int lane) {
+  static_assert(kWarps == 8, "one warp for each of seven parts of a Gaussian, one for the rest");
+  if (lane >= n) return;
+  const long long entry = first + lane;
+  const long long gaussian = a.entries[2 * entry];
+  if (warp == 0) m.stage.s0[lane] = load4(a.splats, 3 * gaussian);
+  if (warp == 1) m.stage.s1[lane] = load4(a.splats, 3 * gaussian + 1);
+  if (warp == 2) m.stage.s2[lane] = load4(a.splats, 3 * gaussian + 2);
+  if (kPlanes && warp == 3) m.stage.p0[lane] = load4(a.planes, 4 * gaussian);
+  if ((kCoord || kNormal) && warp == 4) m.stage.p1[lane] = load4(a.planes, 4 * gaussian + 1);
+  if (kCoord && warp == 5) m.stage.p2[lane] = load4(a.planes, 4 * gaussian + 2);
+  if (kCoord && warp == 6) m.stage.p3[lane] = load4(a.planes, 4 * gaussian + 3);
+  if (warp == 7) {
+    m.pair[lane] = a.entries[2 * entry + 1];
+    m.hits[lane] = a.hits[entry];
   }
 }
 
@@ -198,7 +208,7 @@ extern "C" __global__ void __launch_bounds__(256) composite_backward(const igs::
   for (int g = groups - 1; g >= 0; --g) {
     const int first = p.begin + g * kGroup;
     const int n = min_of(kGroup, p.end - first);
-    load_group(m, a, first, n);
+    load_group(m, a, first, n, warp, lane);
     __syncthreads();
     const bool mine = lane < n && ((m.hits[lane] >> warp) & 1u);
     for (unsigned todo = __ballot_sync(kWarp, mine); todo;) {
