@@ -28,13 +28,13 @@ class FvvConfig:
         ValueError: a setting out of range; names it.
     """
 
-    position: float = 0.045
-    quat: int = 56
-    log_scale: float = 0.055
-    opacity: int = 48
-    color: float = 1 / 180
-    sh: float = 0.022
-    hold: float = 1.0
+    position: float = 0.04
+    quat: int = 54
+    log_scale: float = 0.053
+    opacity: int = 44
+    color: float = 1 / 185
+    sh: float = 0.0215
+    hold: float = 1.9
     intra_interval: int = 60
     codec: str = "zstd"
     level: int = 19
@@ -71,6 +71,6 @@ class FvvConfig:
 PRESETS = {
     "small": FvvConfig().coarser(2.0),
     "balanced": FvvConfig(),
-    "fine": replace(FvvConfig().coarser(0.5), hold=0.5),
+    "fine": replace(FvvConfig().coarser(0.5), hold=1.0),
     "live": replace(FvvConfig(), level=3, intra_interval=30),
 }

@@ -182,9 +182,9 @@ class FvvReader:
                 found.append(self._chunk(offset))
                 found[-1].check()
             except FvvError as error:
-                self._note(offset, entry.frame, f"layer {layer}: {error}")
                 if layer == 0:
                     raise
+                self._note(offset, entry.frame, f"layer {layer}: {error}")
                 return found[:-1] if len(found) > layer else found
         if not found or found[0].header.layer != 0:
             raise FvvError(f"frame {entry.frame}: its base layer is missing")

@@ -82,10 +82,11 @@ def test_a_run_goes_in(tmp_path: Path, rig: Path, capsys):
         assert reader.header.background == (0.0, 0.5, 1.0)
         assert [c.name for c in reader.header.cameras] == ["c0", "c1", "c2"]
         decoded = list(reader.frames())
+        bound = reader.header.error_bounds["position"] * np.sqrt(3) * 1.001
     for frame, got in zip(frames, decoded, strict=True):
         assert got.seconds == pytest.approx(frame.seconds)
         distance = torch.cdist(frame.gaussians.means, got.gaussians.means).min(dim=1).values
-        assert distance.max() < 0.01
+        assert distance.max() <= bound
     capsys.readouterr()
     assert main(["info", str(out), "--json", "--check"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -149,9 +150,9 @@ def test_frames_and_damage(plys: Path, tmp_path: Path, capsys):
     assert main(["info", str(out), "--check"]) == 1
     assert f"damage at byte {offset}, frame 3" in capsys.readouterr().out
     assert main(["decode", str(out), str(tmp_path / "rest")]) == 1
-    out.write_bytes(bytes(data[: offset + 100]))
+    out.write_bytes(bytes(data[: offset + 30]))
     capsys.readouterr()
     assert main(["info", str(out)]) == 1
     told = capsys.readouterr().out
     assert "cut off" in told
-    assert "100 bytes at the end" in told
+    assert "30 bytes at the end" in told

@@ -68,7 +68,7 @@ def test_random_bytes(data: bytes, tmp_path: Path, start: bool, tail: bytes):
     read_all(path)
 
 
-@settings(max_examples=700, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=500, deadline=None, suppress_health_check=QUIET)
 @given(
     which=st.integers(0, 4),
     layer=st.integers(0, 1),
@@ -121,7 +121,7 @@ KEYS = (
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=100, deadline=None, suppress_health_check=QUIET)
 @given(key=st.sampled_from(KEYS), value=JSON)
 def test_headers_with_nonsense_in_them(coded, key: str, value):
     values = {**coded[0].to_json(), key: value}
