@@ -102,7 +102,6 @@ class RayEngine:
                 "include_dashboard": False,
                 "object_store_memory": _OBJECT_STORE,
                 "num_cpus": os.cpu_count() or 1,
-                "_node_ip_address": "127.0.0.1",  # a runtime for this machine listens to no other
             }
         try:
             self._ray.init(**options)

@@ -22,11 +22,29 @@ from igs.building.run import BuildProgress, build_3dgs_dataset
 from igs.config.building import BuildConfig
 from igs.config.load import to_yaml
 
-FRAMES = 6
-BROKEN = 4
+FRAMES = 5
+BROKEN = 3
 PATIENCE_SECONDS = 240  # of a machine that is busy with other things
 
 pytestmark = pytest.mark.slow
+
+
+def start_ray(ray: Any) -> None:
+    """Two CPUs. On a busy machine the runtime may not come up in the time that Ray gives it."""
+    for attempt in range(3):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=2,
+                include_dashboard=False,
+                log_to_driver=False,
+                object_store_memory=100 << 20,
+            )
+            return
+        except Exception as error:  # Ray raises the bare class
+            if attempt == 2 or "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
 
 
 @pytest.fixture
@@ -34,24 +52,17 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of a runtime of two CPUs, which outlives the drivers."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     ray = pytest.importorskip("ray", reason="Ray is not installed (igs[cluster])")
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=100 << 20,
-        _node_ip_address="127.0.0.1",
-    )
+    start_ray(ray)
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 
 
 def settings(root: Path) -> BuildConfig:
-    """Six frames, of which one can never be built."""
+    """Frames, of which one can never be built."""
     source = write_data_set(root / "source", {"a": FRAMES})
     image = source / "a" / f"colmap_{BROKEN}" / "images" / "c3.png"
     image.write_bytes(image.read_bytes()[:60])
-    config = small_config(source, root / "out", iterations=120)
+    config = small_config(source, root / "out", iterations=80)
     config.checkpoint_interval = 20
     config.workers.engine, config.workers.retries = "ray", 1
     return config
