@@ -12,6 +12,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -51,21 +52,21 @@ def attempt_frame(task: FrameTask, tell: Tell | None = None) -> Outcome:
         tell: called now and then with a few words on how far it is.
     """
     started = time.perf_counter()
-    worker = Worker.here(device_of(task.config.workers.device))
-
-    def ended(kind: str, size: int = 0, error: str = "") -> Outcome:
-        return Outcome(kind, worker, time.perf_counter() - started, size, error)
-
-    log_event(task, "started", worker=asdict(worker))
+    worker = Worker.here(task.config.workers.device)
     try:
-        outcome = ended(*_build_locked(task, worker, tell or (lambda note: None)))
-        log_event(task, outcome.kind, seconds=outcome.seconds)
-        return outcome
+        worker = Worker.here(device_of(worker.device))
+        log_event(task, "started", worker=asdict(worker))
+        kind, size = _build_locked(task, worker, tell or (lambda note: None))
+        seconds = time.perf_counter() - started
+        log_event(task, kind, seconds=seconds)
+        return Outcome(kind, worker, seconds, size)
     except Exception as error:  # whatever it is, the other frames go on and the list says it
         shutil.rmtree(task.work, ignore_errors=True)
+        with suppress(OSError):  # a full disk is told by the error at hand
+            log_event(task, "failed", traceback=traceback.format_exc())
         last = traceback.format_exception_only(type(error), error)[-1]
-        log_event(task, "failed", traceback=traceback.format_exc())
-        return ended("failed", error=" ".join(last.split()))
+        seconds = time.perf_counter() - started
+        return Outcome("failed", worker, seconds, error=" ".join(last.split()))
 
 
 def device_of(word: str) -> str:

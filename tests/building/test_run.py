@@ -12,10 +12,13 @@ from inline_engine import InlineEngine
 from small_data import small_config
 
 from igs.building import run as module
-from igs.building.plan import make_plan
+from igs.building.frame import saved_iteration
+from igs.building.plan import FrameTask, make_plan
 from igs.building.run import BuildProgress, build_3dgs_dataset
 from igs.cli import main
-from igs.config.load import ConfigError, to_yaml
+from igs.config.building import BuildConfig, check_build
+from igs.config.load import ConfigError, load_config, to_yaml
+from igs.config.resources import config_path
 from igs.scene import SceneError, SceneFolder, read_pairs
 from igs.training.igs_data import IgsData, IgsDataConfig
 
@@ -151,6 +154,16 @@ def test_two_runs_keep_out_of_each_others_way(
         pytest.raises(SceneError, match="another igs build"),
     ):
         build_3dgs_dataset(small_config(source, tmp_path), engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("name", "iteration"),
+    [("build_fast", "4000_compress"), ("build_igs_data", "10000_compress")],
+)
+def test_packaged_configs_save_under_the_names_that_they_promise(name: str, iteration: str) -> None:
+    config = load_config(BuildConfig, config_path(name))
+    check_build(config)
+    assert saved_iteration(FrameTask(config, "a", 0)) == iteration
 
 
 @pytest.mark.parametrize(
