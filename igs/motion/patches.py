@@ -23,6 +23,7 @@ STEPS = 3  # Gauss-Newton steps per level
 SAME_DEPTH = 0.05  # network units: pixels this far before or behind the anchor count little
 BEHIND = 0.1  # share of what lies behind: a rim tells of motion even before plain ground
 FLAT = 0.02  # summed squared gradient of a patch at which the flow network is believed as much
+QUIET = 0.008  # colour difference that noise makes, two steps of 8-bit images
 LONGEST_STEP = 2.0  # pixels of the level, so that a bad patch does not run away
 
 
@@ -50,6 +51,11 @@ class Patches:
         """The same on another device."""
         tensors = (getattr(self, f.name) for f in fields(self) if f.name != "scale")
         return Patches(self.scale, *(tensor.to(device) for tensor in tensors))
+
+    def select(self, view: int, rows: Tensor) -> Patches:
+        """Some anchors of one view."""
+        tensors = (getattr(self, f.name) for f in fields(self) if f.name != "scale")
+        return Patches(self.scale, *(tensor[view, rows][None] for tensor in tensors))
 
 
 def cut_patches(
@@ -82,8 +88,27 @@ def follow(
 
     Returns:
         (V, M, 2) flow, and (V, M) root mean square colour difference that is left: of all starts
-        and what they lead to, what aligns best; the first of equals.
+        and what they lead to, what aligns best; the first of equals. Patches that look as in the
+        key frame are not searched: textured ones have no flow, flat ones the first start's.
     """
+    finest, still = patches[-1], torch.zeros_like(starts[0])
+    unmoved = _difference(finest, images, still)
+    # What looks as before and has texture stood still; of flat ground only the network can tell.
+    best = torch.where(_textured(finest)[..., None], still, starts[0])
+    least = _difference(finest, images, best)
+    for view, changed in enumerate(unmoved > QUIET):
+        rows = changed.nonzero()[:, 0]
+        if len(rows):
+            part = [level.select(view, rows) for level in patches]
+            given = [start[view, rows][None] for start in starts]
+            flow, left = _align(part, images[view : view + 1], given)
+            best[view, rows], least[view, rows] = flow[0], left[0]
+    return best, least
+
+
+def _align(
+    patches: list[Patches], images: Tensor, starts: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
     best, least = starts[0], _difference(patches[-1], images, starts[0])
     smaller = {p.scale: F.avg_pool2d(images, p.scale) if p.scale > 1 else images for p in patches}
     for flow in starts:
@@ -95,6 +120,12 @@ def follow(
         better = left < least
         best, least = torch.where(better[..., None], flow, best), torch.where(better, left, least)
     return best, least
+
+
+def _textured(level: Patches) -> Tensor:
+    """(V, M) bool: the patch has gradients in both directions."""
+    (a, b), (_, d) = ((row[..., 0], row[..., 1]) for row in level.hessian.unbind(dim=-2))
+    return a * d - b * b > FLAT * (a + d)
 
 
 def _cut(

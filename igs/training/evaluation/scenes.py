@@ -69,6 +69,7 @@ class _Scene:
     def add_to(self, scores: Mapping[str, MotionScores], networks: Mapping[str, AGMNet]) -> None:
         start = refined = self._refine(self.key.gaussians, self.key)
         states = {name: _encode(net, start, self.key) for name, net in networks.items()}
+        motions: dict[str, Motion] = {}
         for step in range(1, self.settings.steps + 1):
             sample = self.data.pair(self.index, self.time, self.time + step)
             refined = self._refine(refined, sample)
@@ -77,7 +78,9 @@ class _Scene:
             scores[UPPER][step].look(refined, views, self.background)
             _end_points(scores[NONE], step, None, sample)
             for name, network in networks.items():
-                motion = network.predict(states[name], sample.next_images[None])[0]
+                # As in streaming, the candidate before says where to look.
+                images, before = sample.next_images[None], motions.get(name)
+                motions[name] = motion = network.predict(states[name], images, before)[0]
                 scores[name][step].look(warp(start, motion), views, self.background)
                 _end_points(scores[name], step, motion, sample)
 
