@@ -117,7 +117,7 @@ class Fuzzer:
 def _changed(chunk: Chunk, rng: np.random.Generator) -> Chunk:
     payload = bytearray(chunk.payload)
     for at in rng.integers(0, len(payload), rng.integers(0, 5)):
-        payload[at] = int(rng.choice([0, 1, 2, 4, 18, 127, 128, 255, rng.integers(256)]))
+        payload[at] = int(rng.choice([0, 1, 2, 4, 18, 127, 128, 255, int(rng.integers(256))]))
     if rng.random() < 0.1:
         del payload[int(rng.integers(len(payload))) :]
     old = chunk.header
