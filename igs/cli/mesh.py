@@ -55,9 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
     box = Box(arguments.box[:3], arguments.box[3:]) if arguments.box else None
     background = torch.tensor(arguments.background, device=arguments.device)
     with tqdm(total=len(cameras), desc="depths", unit="view") as bar:
-        mesh = make_mesh(
-            config, gaussians, cameras, background, box=box, progress=lambda *_: bar.update()
-        )
+
+        def tell(done: int, total: int) -> None:
+            bar.update(done - bar.n)
+
+        mesh = make_mesh(config, gaussians, cameras, background, box=box, progress=tell)
     write_mesh(arguments.out, mesh)
     print(f"{arguments.out}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces")
     return 0
