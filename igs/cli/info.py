@@ -72,7 +72,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
     if report["frames"]:
         lines.append(
             f"frames {report['first_frame']} to {report['last_frame']}: {report['frames']}, "
-            f"of them {report['intra_frames']} intra and {report['reference_frames']} reference frames"
+            f"{report['intra_frames']} of them intra, {report['reference_frames']} references"
         )
         lines.append(f"bytes a frame: {report['bytes_per_frame']:.0f}")
     else:
