@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from igs.stream import Progress
 
 _TITLES = {"points": "first points", "frame0": "frame 0", "stream": "stream"}
-_UNITS = {"points": "view", "frame0": "it", "compress": "it", "stream": "frame"}
+_UNITS = {
+    "points": "view",
+    "frame0": "it",
+    "compress": "it",
+    "distil": "it",
+    "quantise": "it",
+    "stream": "frame",
+}
 
 
 class ProgressBars:

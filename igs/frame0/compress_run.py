@@ -59,6 +59,7 @@ def compress_model(
     *,
     filter_3d: torch.Tensor | None = None,
     first_iteration: int = 0,
+    iteration: str | None = None,
     make_trainer: MakeTrainer | None = None,
     progress: StageProgress | None = None,
 ) -> CompressedModel:
@@ -67,7 +68,7 @@ def compress_model(
     Args:
         config: see `CompressConfig`.
         frame0: how the model was trained.
-        model: the folder to save to; ``iteration_<k>_compress`` counts training and recovery.
+        model: the folder to save to.
         cameras: the training cameras.
         images: their images, camera name to (H, W, 3) uint8.
         gaussians: N Gaussians, the 3D filter *not* folded in.
@@ -75,6 +76,7 @@ def compress_model(
         seed: decides every random draw.
         filter_3d: (N,) the model's filter; None for none.
         first_iteration: iterations the model has seen.
+        iteration: name of the iteration to save; None counts training and recovery together.
         make_trainer: see `igs.frame0.compress.compress`.
         progress: called with (`compress`, `distil` or `quantise`; done; total; note).
 
@@ -109,7 +111,8 @@ def compress_model(
             filter_3d=pruned.filter_3d,
             progress=_told(progress, "distil"),
         )
-    iteration = iteration_name(first_iteration + config.recover.iterations, compressed=True)
+    if iteration is None:
+        iteration = iteration_name(first_iteration + config.recover.iterations, compressed=True)
     ply = save_gaussians(model, iteration, state, pruned.filter_3d)
     shown, file = folded(state, pruned.filter_3d), None
     if config.quantise.enabled:

@@ -21,7 +21,8 @@ from igs.config.frame0_run import Frame0RunConfig, check_frame0_run
 from igs.config.load import to_yaml
 from igs.frame0.camera_color import aligned, write_camera_colors
 from igs.frame0.checkpoint import load_checkpoint, save_checkpoint
-from igs.frame0.compress import MakeTrainer, compress
+from igs.frame0.compress import MakeTrainer
+from igs.frame0.compress_run import compress_model
 from igs.frame0.initial import gaussians_from_points, initial_points, start_from_gaussians
 from igs.frame0.losses import normal_angle
 from igs.frame0.outputs import (
@@ -57,7 +58,8 @@ def run_frame0(
     Args:
         config: see `Frame0RunConfig`.
         resume: go on from the checkpoint in the output folder, where there is one.
-        progress: called with (`points`, `frame0` or `compress`; done; total; note).
+        progress: called with (`points`, `frame0`, `compress`, `distil` or `quantise`; done; total;
+            note).
 
     Returns:
         The figures, as `frame0.json` holds them.
@@ -235,9 +237,12 @@ class _Run:
     ) -> dict[str, Any]:
         started = time.perf_counter()
         config = self.config
-        result = compress(
+        last = config.frame0.iterations + config.compress.recover.iterations
+        name = iteration_name(last, compressed=True)
+        result = compress_model(
             config.compress,
             config.frame0,
+            model,
             trainer.cameras,
             self.photographs.images,
             gaussians,
@@ -245,16 +250,14 @@ class _Run:
             config.seed,
             filter_3d=filter_3d,
             first_iteration=trainer.iteration,
+            iteration=name,
             make_trainer=_with_colors(self, trainer),
-            progress=lambda done, total, loss: self._progress(
-                "compress", done, total, f"loss {loss:.4f}"
-            ),
+            progress=self._progress,
         )
-        last = config.frame0.iterations + config.compress.recover.iterations
-        name = iteration_name(last, compressed=True)
-        path = save_gaussians(model, name, result.gaussians, result.filter_3d)
         seconds = time.perf_counter() - started
-        figures = self._figures(model, name, result.folded, path, trainer)
+        figures = self._figures(model, name, result.shown, result.ply, trainer)
+        if result.quantised is not None:
+            figures["quantised_bytes"] = result.quantised.stat().st_size
         return {"seconds": seconds, "settings": asdict(config.compress), **figures}
 
 
