@@ -9,7 +9,7 @@
 
 CONFIG ?= configs/demo.yaml
 PYTEST_WORKERS ?= 2
-SUBMODULES := diff-gaussian-rasterization simple-knn fused-ssim gmflow
+SUBMODULES := nvrtc-kernels diff-gaussian-rasterization simple-knn fused-ssim gmflow
 
 VENV := .venv
 ifeq ($(OS),Windows_NT)
@@ -32,7 +32,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test setup setup-dev lint format types pytest test-parity wheels clean distclean FORCE
+.PHONY: help demo test setup setup-dev lint format types pytest test-parity test-gpu wheels clean distclean FORCE
 
 help:
 	@echo "make demo          set up, run configs/demo.yaml (CONFIG=...), print where the results are"
@@ -44,6 +44,7 @@ help:
 	@echo "make types         pyright"
 	@echo "make pytest        the tests alone (PYTEST_ARGS=...)"
 	@echo "make test-parity   the comparisons with stored fixtures (IGS_SHARED=folder)"
+	@echo "make test-gpu      the tests that need an NVIDIA GPU"
 	@echo "make wheels        wheels of igs and of every submodule in dist/"
 	@echo "make clean         remove what building and testing left; keep .venv and outputs/"
 	@echo "make distclean     remove .venv as well"
@@ -69,6 +70,9 @@ pytest: setup-dev
 
 test-parity: setup-dev
 	$(PYTEST) -m parity $(PYTEST_ARGS)
+
+test-gpu: setup-dev
+	$(PYTEST) -m gpu $(PYTEST_ARGS)
 
 setup: $(STAMPS)/igs
 

@@ -32,10 +32,13 @@ _REQUIRED = (
     ("safetensors", "safetensors"),
     ("tqdm", "tqdm"),
     ("psutil", "psutil"),
+    ("yaml", "pyyaml"),
+    ("zstandard", "zstandard"),
 )
 
 # Module, distribution, folder under submodules/.
 _NATIVE = (
+    ("nvrtc_kernels", "igs-nvrtc-kernels", "nvrtc-kernels"),
     ("diff_gaussian_rasterization", "igs-rasterizer", "diff-gaussian-rasterization"),
     ("simple_knn", "igs-simple-knn", "simple-knn"),
     ("fused_ssim", "igs-fused-ssim", "fused-ssim"),
@@ -48,6 +51,14 @@ _OPTIONAL = (
     ("warp", "warp-lang", "a peer for bench/rasterizer.py", "pip install warp-lang"),
     ("accelerate", "accelerate", "igs train and main.py", "pip install 'igs[train]'"),
     ("tensorboard", "tensorboard", "curves of a training", "pip install 'igs[train]'"),
+    ("pycolmap", "pycolmap", "cameras from images (igs prepare)", "pip install 'igs[prepare]'"),
+    ("ray", "ray", "igs build on a cluster", "pip install 'igs[cluster]'"),
+    ("skimage", "scikit-image", "igs mesh", "pip install 'igs[mesh]'"),
+    ("trimesh", "trimesh", "igs mesh", "pip install 'igs[mesh]'"),
+    ("fastapi", "fastapi", "igs serve", "pip install 'igs[serve]'"),
+    ("uvicorn", "uvicorn", "igs serve", "pip install 'igs[serve]'"),
+    ("huggingface_hub", "huggingface_hub", "weights by hub id", "pip install 'igs[hub]'"),
+    ("cuda.bindings", "cuda-bindings", "CUDA kernels", "pip install 'igs[cuda]'"),
 )
 
 
