@@ -26,7 +26,7 @@ from igs.config.frame0 import InitConfig
 from igs.gaussians import Gaussians
 from igs.render import render
 from igs.render.images import to_uint8
-from igs.scene import Camera, Rig, SceneFolder, write_camera_object, write_image
+from igs.scene import Box, Camera, Rig, SceneFolder, write_camera_object, write_image
 
 CAMERAS = 6
 BALLS = 600
@@ -53,6 +53,9 @@ def write_scene(root: Path, frames: int, width: int, height: int) -> None:
                 image = to_uint8(render(balls, camera).color)
             write_image(folder / "images" / f"{camera.name}.png", image)
         write_camera_object(folder / "cameras.json", Rig.of(cameras))
+    SceneFolder(root, "balls").write_box(
+        Box(np.array([-1.0, -1.0, 2.0]), np.array([1.0, 1.0, 4.0]))
+    )
 
 
 def camera_at(x: float, width: int, height: int, number: int) -> Camera:
@@ -101,6 +104,7 @@ def main() -> int:
     config.frame0.init = InitConfig(mode="random", max_points=2000, depth_range=[1.5, 4.5])
     config.compress.recover.iterations = arguments.iterations // 10
     config.workers.device, config.workers.threads = "cpu", 1
+    config.pairs.enabled = False
     print(HEADER)
     for _ in range(arguments.rounds):
         for engine in arguments.engine:

@@ -62,7 +62,7 @@ def settings(root: Path) -> BuildConfig:
     source = write_data_set(root / "source", {"a": FRAMES})
     image = source / "a" / f"colmap_{BROKEN}" / "images" / "c3.png"
     image.write_bytes(image.read_bytes()[:60])
-    config = small_config(source, root / "out", iterations=80)
+    config = small_config(source, root / "out", iterations=200)
     config.checkpoint_interval = 20
     config.workers.engine, config.workers.retries = "ray", 1
     return config
@@ -71,6 +71,12 @@ def settings(root: Path) -> BuildConfig:
 def count(events: list[dict[str, Any]], kind: str) -> Counter[int]:
     """Frame to its number of events of one kind."""
     return Counter(event["frame"] for event in events if event["event"] == kind)
+
+
+def is_at_work(pid: int, output: Path) -> bool:
+    """Whether the last thing that a worker noted is that it began a frame."""
+    events = [path.read_text().splitlines()[-1] for path in output.glob(f"build_log/*-{pid}.jsonl")]
+    return any('"started"' in event for event in events)
 
 
 def run_until_cut_off(config: BuildConfig, address: str, root: Path) -> None:
@@ -99,7 +105,7 @@ def test_nothing_is_built_twice_and_nothing_lost(cluster: str, tmp_path: Path) -
     def kill(progress: BuildProgress) -> None:
         for line in progress.running:
             pid = re.search(r"frame0 .*:(\d+) \(ray\)", line)
-            if pid and not killed:
+            if pid and not killed and is_at_work(int(pid[1]), tmp_path / "out"):
                 killed.append(int(pid[1]))
                 os.kill(killed[0], signal.SIGKILL)
 
