@@ -142,7 +142,7 @@ class BuildBars:
                 total=progress.total,
                 initial=progress.done,
                 dynamic_ncols=True,
-                mininterval=0.5,
+                mininterval=0.5 if sys.stderr.isatty() else 30.0,
                 # The time left is that of all workers, which the bar itself cannot know.
                 bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
             )
@@ -151,8 +151,8 @@ class BuildBars:
             words += f", {left_words(3600 * progress.estimate.hours)} left"
         self._bar.set_postfix_str(words, refresh=False)
         self._bar.update(progress.done - self._bar.n)
-        self._bar.refresh()
-        if sys.stderr.isatty():
+        if sys.stderr.isatty():  # a file of the output gets a line now and then
+            self._bar.refresh()
             self._show_lines(progress.running)
 
     def _show_lines(self, running: tuple[str, ...]) -> None:
