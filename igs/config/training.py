@@ -66,7 +66,8 @@ class LossWeights:
     lambda_motion: of the true motion, where it is known. Its translations are measured in half
     diagonals of the box and its rotations in radians times `rotation`; `moving_share` of the
     weight goes to the Gaussians that move, however few they are. `softness` is where the
-    Charbonnier loss turns from square to straight.
+    Charbonnier loss turns from square to straight, `outlier` where it turns from straight to
+    logarithmic (None: nowhere), so that motions which cannot be seen do not teach timidity.
     """
 
     lambda_l1: float = 1.0
@@ -75,6 +76,7 @@ class LossWeights:
     rotation: float = 0.1
     moving_share: float = 0.5
     softness: float = 0.001
+    outlier: Optional[float] = None
 
 
 @dataclass

@@ -36,6 +36,8 @@ def check_train(config: TrainConfig) -> None:
         raise ConfigError("losses: all of lambda_l1, lambda_dssim and lambda_motion are 0")
     share("losses.moving_share", losses.moving_share)
     _above("losses.softness", losses.softness, 0)
+    if config.losses.outlier is not None:
+        _above("losses.outlier", config.losses.outlier, 0)
     if losses.lambda_motion and config.data.kind == "igs_data":
         raise ConfigError(
             "losses.lambda_motion: data.kind=igs_data does not know the true motion; set 0"

@@ -66,6 +66,9 @@ class RigidConsensus(nn.Module):
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
         self.reliability = nn.Linear(channels, 1)
+        # At the start only nearness counts; likeness is added as it is learned.
+        nn.init.zeros_(self.query.weight)
+        nn.init.zeros_(self.query.bias)
         nn.init.zeros_(self.reliability.weight)
         nn.init.zeros_(self.reliability.bias)
         self.log_reach = nn.Parameter(torch.tensor(REACH).log())  # one a round

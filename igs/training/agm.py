@@ -198,6 +198,7 @@ def _true_motion_losses(
         sample.box,
         weights.moving_share,
         weights.softness,
+        weights.outlier,
     )
 
 

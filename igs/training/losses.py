@@ -94,6 +94,7 @@ def motion_losses(
     box: Tensor,
     moving_share: float = 0.5,
     softness: float = 0.001,
+    outlier: float | None = None,
 ) -> dict[str, Tensor]:
     """Robust distance of a predicted from the true motion, free of the world's unit.
 
@@ -105,6 +106,7 @@ def motion_losses(
         box: (2, 3); half its diagonal is the unit of length.
         moving_share: see `balanced_mean`.
         softness: of `charbonnier`, in that unit, and in radians.
+        outlier: in that unit, beyond it the loss grows like a logarithm; None: nowhere.
 
     Returns:
         `translation` (half diagonals) and `rotation` (radians), scalars; without any Gaussian in
@@ -117,8 +119,11 @@ def motion_losses(
     rows = motion.index
     error = ((motion.translation - translation[rows]) / unit).square().sum(dim=-1)
     angle = rotation_angle(motion.rotation, rotation[rows], softness)
+    distance = charbonnier(error, softness)
+    if outlier is not None:
+        distance = outlier * (distance / outlier).log1p()
     return {
-        "translation": balanced_mean(charbonnier(error, softness), moving[rows], moving_share),
+        "translation": balanced_mean(distance, moving[rows], moving_share),
         "rotation": balanced_mean(angle, moving[rows], moving_share),
     }
 
