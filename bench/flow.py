@@ -99,7 +99,7 @@ def measure(method: Method, pair: tuple[np.ndarray, ...], repeat: int) -> tuple[
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--weights", nargs="*", default=[], help="of GMFlow: files or names")
     shared = Path(os.environ.get("IGS_SHARED", "../shared"))
     parser.add_argument("--data", type=Path, default=shared / "data")

@@ -22,7 +22,7 @@ from igs.motion.weights import sha256
 
 def main() -> None:
     """Convert."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("source", help="a checkpoint of igs train")
     parser.add_argument("folder", type=Path, help="where to write")
     parser.add_argument(

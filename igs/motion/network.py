@@ -234,7 +234,7 @@ class AGMNet(nn.Module):
         flow = None
         if self.rigid is not None and isinstance(self.flow, GMFlow):
             with torch.autocast(encoded.device.type, enabled=False):
-                flow = self.flow.match(*(features.float() for features in related))
+                flow = self.flow.match(related[0].float(), related[1].float())
         maps = self.maps(*related)
         shift = torch.cat([key.shift for key in keys])
         scale = torch.cat([key.scale for key in keys])

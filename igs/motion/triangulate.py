@@ -7,7 +7,7 @@ what is left to learn is whom to believe. Used where `AGMConfig.triangulate` is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -55,9 +55,9 @@ class KeyGeometry:
 
     def to(self, device: torch.device | str) -> KeyGeometry:
         """The same on another device."""
-        tensors = (getattr(self, f.name) for f in fields(self) if f.name != "patches")
-        patches = [level.to(device) for level in self.patches]
-        return KeyGeometry(*(tensor.to(device) for tensor in tensors), patches)
+        names = [f.name for f in fields(self) if f.name != "patches"]
+        moved = {name: getattr(self, name).to(device) for name in names}
+        return replace(self, **moved, patches=[level.to(device) for level in self.patches])
 
     @classmethod
     def of_key(
@@ -121,11 +121,10 @@ class Triangulation(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.confidence = nn.Sequential(
-            nn.Linear(channels + CUES, channels), nn.SiLU(), nn.Linear(channels, 1)
-        )
-        nn.init.zeros_(self.confidence[-1].weight)
-        nn.init.ones_(self.confidence[-1].bias)
+        opinion = nn.Linear(channels, 1)
+        nn.init.zeros_(opinion.weight)
+        nn.init.ones_(opinion.bias)
+        self.confidence = nn.Sequential(nn.Linear(channels + CUES, channels), nn.SiLU(), opinion)
         self.log_prior = nn.Parameter(torch.tensor(PRIOR).log())
         self.log_outlier = nn.Parameter(torch.tensor(OUTLIER).log())
 

@@ -54,7 +54,8 @@ def geometry(cameras, generator) -> KeyGeometry:
         points,
         quats,
         torch.arange(0, 60, 2),
-        *cameras,
+        cameras[0],
+        cameras[1],
         torch.full((3, SIZE, SIZE), 9.0),
         torch.full((3, 3, SIZE, SIZE), 0.5),
     )
@@ -94,7 +95,13 @@ def test_hidden_anchors_are_not_seen(cameras, generator):
     points = torch.rand(20, 3, generator=generator) - 0.5
     wall = torch.full((3, SIZE, SIZE), 2.0)  # in front of everything
     hidden = KeyGeometry.of_key(
-        points, torch.ones(20, 4), torch.arange(20), *cameras, wall, torch.rand(3, 3, SIZE, SIZE)
+        points,
+        torch.ones(20, 4),
+        torch.arange(20),
+        cameras[0],
+        cameras[1],
+        wall,
+        torch.rand(3, 3, SIZE, SIZE),
     )
     assert hidden.visible.max() < 1e-6
     nothing = torch.full((3, 20, 2), 5.0)
