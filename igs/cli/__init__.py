@@ -30,6 +30,7 @@ VERBS = (
     "encode",
     "decode",
     "info",
+    "serve",
     "doctor",
 )
 
