@@ -181,6 +181,7 @@ def test_gaussians_turn_with_their_anchors(geometry):
 
 def test_untrained_lift_has_gradients_everywhere(geometry, generator):
     lift = RigidLift(4)
+    torch.nn.init.normal_(lift.consensus.query.weight, generator=generator)
     features = torch.randn(3, 30, 4, generator=generator)
     images = texture(5, SIZE).expand(3, -1, -1, -1)
     seen = lift.triangulation(geometry, [torch.ones(3, 30, 2)], features, images)

@@ -52,7 +52,7 @@ color = GaussianRasterizer(GaussianRasterizationSettings(**settings))(
     colors_precomp=torch.tensor([[1.0, 0.5, 0.25]]), scales=torch.full((1, 3), 0.3),
     rotations=torch.tensor([[1.0, 0.0, 0.0, 0.0]]),
 )[0]
-names = ["igs", "diff_gaussian_rasterization", "simple_knn", "fused_ssim", "gmflow"]
+names = ["igs", "diff_gaussian_rasterization", "simple_knn", "fused_ssim", "gmflow", "nvrtc_kernels"]
 loaded = [m for n, m in sys.modules.items() if n.split(".")[0].startswith(tuple(names))]
 print(json.dumps({
     "files": [m.__file__ for m in loaded if getattr(m, "__file__", None)],
@@ -145,7 +145,8 @@ def run(environment: Path, folder: Path, name: str, *words: str) -> str:
 
 def test_every_package_has_its_wheel(wheels: list[Path]):
     names = {wheel.name.split("-")[0] for wheel in wheels}
-    assert names == {"igs", "igs_rasterizer", "igs_simple_knn", "igs_fused_ssim", "igs_gmflow"}
+    parts = ("rasterizer", "simple_knn", "fused_ssim", "gmflow", "nvrtc_kernels")
+    assert names == {"igs", *(f"igs_{part}" for part in parts)}
 
 
 def test_wheels_hold_what_they_must_and_nothing_else(wheels: list[Path]):
