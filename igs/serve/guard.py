@@ -117,14 +117,17 @@ class Guard:
 
     def _host_is_ours(self, host: str) -> bool:
         allowed = self.config.hosts or (LOOPBACK if self.config.is_loopback else ())
-        name = urlsplit(f"//{host}").hostname or ""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:  # such as half of an IPv6 address
+            return False
         return not allowed or name in allowed or name == self.config.host
 
     def _origin_is_ours(self, headers: Headers) -> bool:
         origin = headers.get("origin")
         if origin is None or origin in self.config.origins:
             return True
-        return urlsplit(origin).netloc == headers.get("host")
+        return origin.partition("://")[2] == headers.get("host")
 
     def _may(self, headers: Headers) -> bool:
         token = self.config.token
@@ -137,7 +140,7 @@ class Guard:
 
 def _length(headers: Headers) -> int:
     text = headers.get("content-length", "0")
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:

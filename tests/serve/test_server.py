@@ -151,8 +151,9 @@ def test_deleting_on_loopback_needs_no_token(client: httpx.Client, folder: Path)
 
 
 def test_names_that_are_not_ours_are_refused(client: httpx.Client):
-    answer = client.get("/api/v1/recordings", headers={"Host": "evil.example"})
-    assert answer.status_code == 421
+    for host in ("evil.example", "[::1", "127.0.0.1.evil.example:80"):
+        answer = client.get("/api/v1/recordings", headers={"Host": host})
+        assert answer.status_code == 421
 
 
 def test_beyond_loopback_only_watching_is_free(folder: Path):

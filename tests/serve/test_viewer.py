@@ -55,6 +55,7 @@ def test_a_fast_viewer_gets_everything(frames: list[PublishedFrame], start: byte
     for frame in frames[:60]:
         queue.push(frame)
         message = queue.pop()
+        assert message is not None
         assert message == frame.message(2)
         assert decoder.decode(chunks_of(message)).layers == 2
     assert queue.counts.dropped == 0
