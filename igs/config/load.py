@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -109,9 +109,16 @@ def _sections(schema: Any) -> dict[str, Any]:
     found = {}
     for name, hint in get_type_hints(schema).items():
         for candidate in (hint, *get_args(hint)):
-            if is_dataclass(candidate):
+            if is_dataclass(candidate) and get_origin(hint) is not dict:
                 found[name] = candidate
     return found
+
+
+def _named_sections(schema: Any) -> dict[str, Any]:
+    """Field name to dataclass, for the fields that hold sections of any name."""
+    hints = get_type_hints(schema).items()
+    of_dict = {name: get_args(hint) for name, hint in hints if get_origin(hint) is dict}
+    return {name: kinds[1] for name, kinds in of_dict.items() if is_dataclass(kinds[1])}
 
 
 def _expand_modes(schema: Any, tree: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +144,7 @@ def _mode_word(value: Any) -> Any:
 
 def _refuse_unknown(schema: Any, tree: dict[str, Any], origin: str, prefix: str = "") -> None:
     names = [f.name for f in fields(schema)]
-    sections = _sections(schema)
+    sections, named = _sections(schema), _named_sections(schema)
     for key, value in tree.items():
         if key not in names:
             near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
@@ -145,6 +152,10 @@ def _refuse_unknown(schema: Any, tree: dict[str, Any], origin: str, prefix: str 
             raise ConfigError(f"{origin}: unknown key {prefix}{key}; {hint}")
         if key in sections and isinstance(value, dict):
             _refuse_unknown(sections[key], value, origin, f"{prefix}{key}.")
+        if key in named and isinstance(value, dict):
+            for name, section in value.items():
+                if isinstance(section, dict):
+                    _refuse_unknown(named[key], section, origin, f"{prefix}{key}.{name}.")
 
 
 def _merge(base: DictConfig | ListConfig, tree: dict[str, Any], origin: str) -> DictConfig:

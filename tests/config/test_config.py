@@ -17,7 +17,7 @@ def write(folder: Path, text: str, name: str = "run.yaml") -> Path:
 
 
 # These have schemas of their own and are tested with what they are for.
-OWN_SCHEMAS = ("train", "evaluate", "build", "frame0_igs")
+OWN_SCHEMAS = ("train", "evaluate", "build", "frame0_igs", "live")
 
 
 @pytest.mark.parametrize("name", [n for n in config_names() if not n.startswith(OWN_SCHEMAS)])

@@ -11,7 +11,7 @@ import torch
 
 from igs.cli import main
 from igs.config.evaluation import MotionEvaluationConfig, SyntheticEvaluation
-from igs.config.load import ConfigError
+from igs.config.load import ConfigError, load_config
 from igs.motion import AGMConfig, AGMNet, save_agm
 from igs.training.evaluation import MotionScores, evaluate_motion, motion_table
 from igs.training.evaluation.scores import CandidateScores, moving_region
@@ -111,3 +111,12 @@ def test_bad_settings(tmp_path: Path):
 def test_command_line_asks_for_a_config(capsys):
     assert main(["evaluate", "motion"]) == 2
     assert "give --config" in capsys.readouterr().err
+
+
+def test_captures_are_sections_of_any_name(tmp_path: Path):
+    words = ["captures.mine.config=demo", "captures.other.config=demo", "weights.a=b"]
+    config = load_config(MotionEvaluationConfig, None, words)
+    assert [capture.config for capture in config.captures.values()] == ["demo", "demo"]
+    assert config.weights == {"a": "b"}
+    with pytest.raises(ConfigError, match=r"unknown key captures\.mine\.confg; did you mean"):
+        load_config(MotionEvaluationConfig, None, ["captures.mine.confg=demo"])

@@ -66,6 +66,7 @@ def upper_bound_config(
         f"device={settings.device}",
         "schedule.interval=1",
         "motion=none",
+        "motion.weights=null",
         "write.videos=false",
         "write.eval_images=false",
     ]
