@@ -223,6 +223,7 @@ class WorkerHandle:
                 loop.call_soon_threadsafe(self._died)
 
     def _died(self) -> None:
+        self.process.join(0.1)  # it is dead; this takes its exit code
         if not self.session.ended:
             self.session.status = {**self.session.status, "state": "failed"}
             self.session.status["note"] = "its process ended without a word"
