@@ -24,6 +24,7 @@ SAME_DEPTH = 0.05  # network units: pixels this far before or behind the anchor 
 BEHIND = 0.1  # share of what lies behind: a rim tells of motion even before plain ground
 FLAT = 0.02  # summed squared gradient of a patch at which the flow network is believed as much
 QUIET = 0.008  # colour difference that noise makes, two steps of 8-bit images
+GAIN = 0.93  # share of the difference that must be left at most for a motion to be believed
 LONGEST_STEP = 2.0  # pixels of the level, so that a bad patch does not run away
 
 
@@ -102,7 +103,10 @@ def follow(
             part = [level.select(view, rows) for level in patches]
             given = [start[view, rows][None] for start in starts]
             flow, left = _align(part, images[view : view + 1], given)
-            best[view, rows], least[view, rows] = flow[0], left[0]
+            # Any alignment lowers the difference a little, for noise can be followed as well.
+            moves = left[0] < GAIN * unmoved[view, rows]
+            best[view, rows] = torch.where(moves[:, None], flow[0], best[view, rows])
+            least[view, rows] = torch.where(moves, left[0], least[view, rows])
     return best, least
 
 
