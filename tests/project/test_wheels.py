@@ -52,7 +52,8 @@ color = GaussianRasterizer(GaussianRasterizationSettings(**settings))(
     colors_precomp=torch.tensor([[1.0, 0.5, 0.25]]), scales=torch.full((1, 3), 0.3),
     rotations=torch.tensor([[1.0, 0.0, 0.0, 0.0]]),
 )[0]
-names = ["igs", "diff_gaussian_rasterization", "simple_knn", "fused_ssim", "gmflow", "nvrtc_kernels"]
+names = ["igs", "diff_gaussian_rasterization", "simple_knn", "fused_ssim", "gmflow"]
+names += ["nvrtc_kernels"]
 loaded = [m for n, m in sys.modules.items() if n.split(".")[0].startswith(tuple(names))]
 print(json.dumps({
     "files": [m.__file__ for m in loaded if getattr(m, "__file__", None)],
