@@ -58,7 +58,7 @@ _OPTIONAL = (
     ("fastapi", "fastapi", "igs serve", "pip install 'igs[serve]'"),
     ("uvicorn", "uvicorn", "igs serve", "pip install 'igs[serve]'"),
     ("huggingface_hub", "huggingface_hub", "weights by hub id", "pip install 'igs[hub]'"),
-    ("cuda.bindings", "cuda-bindings", "CUDA kernels", "pip install 'igs[cuda]'"),
+    ("cuda", "cuda-bindings", "CUDA kernels", "pip install 'igs[cuda]'"),
 )
 
 
