@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
+import cv2  # pyright: ignore[reportMissingImports]  # the extra `bench`
 import numpy as np
 import torch
 from gmflow import GMFlow, load_gmflow, read_flo

@@ -110,7 +110,7 @@ def our_pass(case: Case, device: torch.device, want: tuple[str, ...]) -> Callabl
 
 
 def gsplat_pass(case: Case, device: torch.device) -> Callable[[], None]:
-    from gsplat import rasterization
+    from gsplat import rasterization  # pyright: ignore[reportMissingImports]
 
     leaves, focal = scene_on(case, device), case.width / 1.5
     poses = torch.eye(4, device=device)[None]
