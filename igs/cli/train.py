@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EPILOG = """examples:
   igs train flow --config configs/train_flow_small.yaml
-  igs train --config configs/train_small.yaml flow_weights=outputs/train_flow_small/7
+  igs train --config configs/train_small.yaml flow_weights=outputs/train_flow_small/1
   igs train --config configs/train_small.yaml --resume
   accelerate launch --config_file acc_cfg/multi_gpu.yaml main.py --config configs/train.yaml
 
