@@ -14,8 +14,9 @@ class SyntheticEvaluation:
     """Held-out scenes with known motion.
 
     count: scenes. seed: another one than any training uses. still: further scenes of which
-    nothing moves. held_out: most cameras that measure. refine: views that the upper bound is
-    optimised on (the four inputs first). scene: ranges, the fields of `SyntheticDataConfig`.
+    nothing moves. held_out: cameras that measure, the last of a sample's views; on the others key
+    frames and the upper bound are refined, for `iterations` each. data: what scenes are drawn
+    from, the fields of `SyntheticDataConfig`.
     """
 
     count: int = 20
