@@ -1,0 +1,24 @@
+/** What the app asks of a stream; `StreamClient` fits, and so do the stand-ins of tests. */
+
+import type { FrameData, StreamInfo, StreamStatus } from "../fvv/types.ts";
+
+export interface Stream {
+  readonly info: StreamInfo;
+  /** Seconds at which a frame is shown; null where it is not known. */
+  timeOf(frame: number): number | null;
+  requestFrame(frame: number): Promise<FrameData>;
+  release(frame: FrameData): void;
+  prefetch(from: number, count: number): void;
+  setQuality(maxLayer: number): void;
+  onLiveFrame(callback: (frame: FrameData) => void): void;
+  onStatus(callback: (status: StreamStatus) => void): void;
+  onError(callback: (error: Error) => void): void;
+  goLive(): void;
+  close(): void;
+}
+
+/** Where frames are shown. */
+export interface Screen {
+  /** @returns whether the frame came on screen; the screen releases it when it goes. */
+  setFrame(frame: FrameData): Promise<boolean>;
+}

@@ -1,0 +1,257 @@
+/** Time: playing, seeking, stepping, looping, and following a live session. */
+
+import type { FrameData } from "../fvv/types.ts";
+import type { Screen, Stream } from "./stream.ts";
+
+/** The clock may run this far ahead of the picture, seconds of the viewer's time; then it waits. */
+const SLACK = 0.25;
+const READ_AHEAD = 3; // seconds
+const WAITING_AFTER = 0.15; // seconds without the frame asked for
+
+export const SPEEDS = [0.1, 0.25, 0.5, 1, 1.5, 2, 4] as const;
+
+export class Transport {
+  playing = false;
+  loop = true;
+  speed = 1;
+  /** Called when anything that controls show has changed. */
+  onChange: () => void = () => undefined;
+  onError: (error: Error) => void = () => undefined;
+  readonly isLive: boolean;
+  private following: boolean;
+  private clock = 0; // seconds of the stream's own time
+  private shown: FrameData | null = null;
+  private pending: { frame: number; since: number } | null = null;
+  private failed: number | null = null;
+  private range: [number, number];
+  private readAheadFrom = -1;
+  private last = 0;
+  private waiting = false;
+
+  constructor(
+    private readonly stream: Stream,
+    private readonly screen: Screen,
+  ) {
+    const { frameCount, liveFrom } = stream.info;
+    this.isLive = frameCount === null;
+    this.following = this.isLive;
+    const first = liveFrom ?? 0;
+    this.range = [first, frameCount === null ? first : Math.max(0, frameCount - 1)];
+    this.clock = this.timeOf(this.range[0]);
+  }
+
+  /** Whether each new live frame is shown as it comes. */
+  get isFollowing(): boolean {
+    return this.following;
+  }
+
+  /** Number of the frame on screen, or null before the first. */
+  get frame(): number | null {
+    return this.shown?.frame ?? null;
+  }
+
+  /** First and last frame that can be asked for now. */
+  get frames(): readonly [number, number] {
+    return this.range;
+  }
+
+  /** Seconds from the first frame; of the frame on screen while paused. */
+  get time(): number {
+    return Math.max(0, this.clock - this.origin);
+  }
+
+  /** Seconds from the first frame to the end of the last. */
+  get duration(): number {
+    const [, last] = this.range;
+    return this.stream.info.duration ?? this.timeOf(last) - this.origin;
+  }
+
+  /** Whether the picture waits for bytes or for the decoder. */
+  get isWaiting(): boolean {
+    return this.waiting;
+  }
+
+  play(): void {
+    if (!this.following && !this.loop && this.atEnd()) this.clock = this.origin;
+    this.playing = true;
+    this.onChange();
+  }
+
+  /** Hold the picture; a live session is then behind, and `goLive` catches up. */
+  pause(): void {
+    this.playing = false;
+    this.following = false;
+    if (this.shown) this.clock = this.timeOf(this.shown.frame);
+    this.onChange();
+  }
+
+  toggle(): void {
+    if (this.playing) this.pause();
+    else this.play();
+  }
+
+  /** Go to a time, seconds from the first frame. */
+  seek(time: number): void {
+    this.following = false;
+    this.clock = this.origin + Math.max(0, Math.min(this.duration, time));
+    this.readAheadFrom = -1;
+    this.failed = null;
+    this.onChange();
+  }
+
+  seekFrame(frame: number): void {
+    const [first, last] = this.range;
+    const goal = Math.max(first, Math.min(last, frame));
+    this.seek(this.timeOf(goal) - this.origin);
+  }
+
+  /** Pause, and go some frames on or back. */
+  step(frames: number): void {
+    const from = this.playing ? (this.frame ?? this.wanted()) : this.wanted();
+    this.pause();
+    this.seekFrame(from + frames);
+  }
+
+  setSpeed(speed: number): void {
+    this.speed = speed;
+    this.onChange();
+  }
+
+  /** Show the newest frame and every one that comes. */
+  goLive(): void {
+    if (!this.isLive) return;
+    this.following = true;
+    this.playing = true;
+    this.stream.goLive();
+    this.onChange();
+  }
+
+  /** A live frame has come. It is shown if the session is followed, else let go. */
+  takeLive(frame: FrameData): void {
+    const first = this.stream.info.liveFrom;
+    if (first !== null && frame.frame < first) {
+      this.stream.release(frame);
+      return;
+    }
+    this.range = [this.range[0], Math.max(this.range[1], frame.frame)];
+    if (!this.following) {
+      this.stream.release(frame);
+      this.onChange();
+      return;
+    }
+    this.show(frame);
+  }
+
+  /** Live: the frames that can still be asked for. */
+  setRange(first: number, last: number): void {
+    const start = Math.max(first, this.stream.info.liveFrom ?? first);
+    if (last < start || (start === this.range[0] && last === this.range[1])) return;
+    this.range = [start, last];
+    this.onChange();
+  }
+
+  /** Once per animation frame; `now` in seconds. */
+  tick(now: number): void {
+    const passed = Math.min(0.25, Math.max(0, now - this.last));
+    this.last = now;
+    if (this.following) return;
+    if (this.playing) this.advance(passed);
+    this.ask(now);
+    const waiting = this.pending !== null && now - this.pending.since > WAITING_AFTER;
+    if (waiting !== this.waiting) {
+      this.waiting = waiting;
+      this.onChange();
+    }
+  }
+
+  private get origin(): number {
+    return this.timeOf(this.isLive ? this.range[0] : 0);
+  }
+
+  private advance(passed: number): void {
+    if (!this.shown) return;
+    const onScreen = this.timeOf(this.shown.frame);
+    const next = this.clock + passed * this.speed;
+    // A seek backwards leaves the picture ahead of the clock: there is nothing to wait for then.
+    this.clock = Math.min(next, Math.max(this.clock, onScreen + SLACK * this.speed));
+    if (this.clock < this.end()) return;
+    if (this.isLive) this.clock = this.end();
+    else if (!this.loop) {
+      this.clock = this.end();
+      this.playing = false;
+    } else this.clock = this.origin;
+    this.onChange();
+  }
+
+  private ask(now: number): void {
+    if (this.pending) return;
+    const frame = this.wanted();
+    if (frame === this.frame || frame === this.failed) return;
+    this.pending = { frame, since: now };
+    this.stream.requestFrame(frame).then(
+      (data) => {
+        this.pending = null;
+        if (this.following) this.stream.release(data);
+        else this.show(data);
+      },
+      (error: Error) => {
+        this.pending = null;
+        this.failed = frame;
+        this.onError(error);
+      },
+    );
+    this.readAhead(frame);
+  }
+
+  private readAhead(frame: number): void {
+    const count = Math.ceil(READ_AHEAD * this.stream.info.fps * Math.max(1, this.speed));
+    if (frame < this.readAheadFrom + count / 3 && this.readAheadFrom >= 0) return;
+    this.readAheadFrom = frame;
+    this.stream.prefetch(frame + 1, this.playing ? count : 2);
+  }
+
+  private show(frame: FrameData): void {
+    this.screen.setFrame(frame).then(
+      (shown) => {
+        if (!shown) return;
+        this.shown = frame;
+        if (this.following) this.clock = this.timeOf(frame.frame);
+        this.onChange();
+      },
+      (error: Error) => this.onError(error),
+    );
+  }
+
+  private wanted(): number {
+    return frameAt(this.clock, this.range[0], this.range[1], (frame) => this.timeOf(frame));
+  }
+
+  private atEnd(): boolean {
+    return this.clock >= this.end() - 1e-9 || this.wanted() === this.range[1];
+  }
+
+  private end(): number {
+    return this.origin + this.duration;
+  }
+
+  private timeOf(frame: number): number {
+    return this.stream.timeOf(frame) ?? frame / this.stream.info.fps;
+  }
+}
+
+/** The newest frame of `first` to `last` whose time has come; times ascend. */
+export function frameAt(
+  time: number,
+  first: number,
+  last: number,
+  timeOf: (frame: number) => number,
+): number {
+  let low = first;
+  let high = last;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (timeOf(middle) <= time + 1e-6) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
