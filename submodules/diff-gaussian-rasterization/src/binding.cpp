@@ -25,6 +25,7 @@ namespace {
 
 using In = std::optional<nb::ndarray<const float, nb::c_contig, nb::device::cpu>>;
 using Out = std::optional<nb::ndarray<float, nb::c_contig, nb::device::cpu>>;
+using InBytes = std::optional<nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>>;
 using OutInt = std::optional<nb::ndarray<std::int32_t, nb::c_contig, nb::device::cpu>>;
 using Size = std::tuple<int, int>;
 
@@ -108,11 +109,15 @@ std::unique_ptr<igs::State> forward(const Lens& lens, In viewmatrix, In projmatr
                                     In scales, In quats, In cov3d, In sh, In colors,
                                     OutInt radii, Out color, Out alpha, Out depth,
                                     Out median_depth, Out coord, Out median_coord, Out normal,
-                                    OutInt counts, Out scores, bool score_by_transmittance) {
+                                    OutInt counts, Out scores, bool score_by_transmittance,
+                                    InBytes active) {
   const igs::Gaussians g =
       gaussians(count, sh_stride, means, opacities, scales, quats, cov3d, sh, colors);
   const igs::ViewSetup setup =
       view_setup(lens, viewmatrix, projmatrix, campos, background, sh_degree, features);
+  if (active && active->size() != std::size_t(setup.tiles_x) * std::size_t(setup.tiles_y)) {
+    throw std::invalid_argument("active must have one byte a tile");
+  }
   igs::ForwardOutputs out;
   out.images = {ptr(color), ptr(alpha), ptr(depth), ptr(median_depth),
                 ptr(coord), ptr(median_coord), ptr(normal)};
@@ -121,7 +126,7 @@ std::unique_ptr<igs::State> forward(const Lens& lens, In viewmatrix, In projmatr
   out.scores = ptr(scores);
   out.score_by_transmittance = score_by_transmittance;
   nb::gil_scoped_release release;
-  return igs::forward(g, setup, out);
+  return igs::forward(g, setup, active ? active->data() : nullptr, out);
 }
 
 using Report = std::optional<std::tuple<std::string, std::size_t>>;
@@ -183,7 +188,7 @@ NB_MODULE(_core, m) {
         nb::arg("sh_stride"), N("means"), N("opacities"), N("scales"), N("quats"), N("cov3d"),
         N("sh"), N("colors"), N("radii"), N("color"), N("alpha"), N("depth"), N("median_depth"),
         N("coord"), N("median_coord"), N("normal"), N("counts"), N("scores"),
-        nb::arg("score_by_transmittance"));
+        nb::arg("score_by_transmittance"), N("active"));
   m.def("backward", &backward, nb::arg("state"), nb::arg("sh_stride"), N("means"),
         N("opacities"), N("scales"), N("quats"), N("cov3d"), N("sh"), N("colors"), N("radii"),
         N("out_alpha"), N("out_depth"), N("out_coord"), N("out_normal"), N("g_color"),

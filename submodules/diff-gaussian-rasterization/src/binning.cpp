@@ -53,10 +53,10 @@ struct Chunk {
   std::vector<std::uint32_t> position;        // per tile: count, later next free entry
 };
 
-// Calls visit(tile, blocks) for each tile of one Gaussian, row by row.
+// Calls visit(tile, blocks) for each active tile of one Gaussian, row by row.
 template <class Visit>
-void for_each_tile(const ViewSetup& setup, int first_row, int rows, const Span* spans,
-                   const Visit& visit) {
+void for_each_tile(const ViewSetup& setup, const std::uint8_t* active, int first_row, int rows,
+                   const Span* spans, const Visit& visit) {
   const int last_row = first_row + rows - 1;
   for (int ty = first_row / 4; rows > 0 && ty <= last_row / 4; ++ty) {
     Span in_tile[4];
@@ -69,6 +69,7 @@ void for_each_tile(const ViewSetup& setup, int first_row, int rows, const Span* 
       high = std::max(high, int(in_tile[r].last));
     }
     for (int tx = low / 4; high >= 0 && tx <= high / 4; ++tx) {
+      if (active && !active[ty * setup.tiles_x + tx]) continue;
       unsigned blocks = 0;
       for (int r = 0; r < 4; ++r) blocks |= column_bits(in_tile[r], tx) << (4 * r);
       if (blocks) visit(ty * setup.tiles_x + tx, blocks);
@@ -76,8 +77,8 @@ void for_each_tile(const ViewSetup& setup, int first_row, int rows, const Span* 
   }
 }
 
-void count_chunk(const std::int32_t* radii, const Visible& sorted, State& state, Chunk& chunk,
-                 std::uint32_t* pairs) {
+void count_chunk(const std::int32_t* radii, const std::uint8_t* active, const Visible& sorted,
+                 State& state, Chunk& chunk, std::uint32_t* pairs) {
   const ViewSetup& setup = state.setup;
   chunk.position.assign(std::size_t(setup.tiles_x) * std::size_t(setup.tiles_y), 0);
   for (std::size_t k = chunk.begin; k < chunk.end; ++k) {
@@ -94,22 +95,24 @@ void count_chunk(const std::int32_t* radii, const Visible& sorted, State& state,
     chunk.first_row.push_back(rows.first);
     chunk.rows.push_back(count);
     std::uint32_t tiles = 0;
-    for_each_tile(setup, rows.first, count, chunk.spans.data() + at, [&](int tile, unsigned) {
-      ++chunk.position[std::size_t(tile)];
-      ++tiles;
-    });
+    for_each_tile(setup, active, rows.first, count, chunk.spans.data() + at,
+                  [&](int tile, unsigned) {
+                    ++chunk.position[std::size_t(tile)];
+                    ++tiles;
+                  });
     pairs[i] = tiles;
   }
 }
 
-void fill_chunk(const Visible& sorted, State& state, TileLists& lists, Chunk& chunk) {
+void fill_chunk(const std::uint8_t* active, const Visible& sorted, State& state, TileLists& lists,
+                Chunk& chunk) {
   std::size_t at = 0;
   for (std::size_t k = chunk.begin; k < chunk.end; ++k) {
     const std::uint32_t i = sorted.index[k];
     const std::size_t local = k - chunk.begin;
     std::uint32_t slot = state.slot_begin[i];
-    for_each_tile(state.setup, chunk.first_row[local], chunk.rows[local], chunk.spans.data() + at,
-                  [&](int tile, unsigned blocks) {
+    for_each_tile(state.setup, active, chunk.first_row[local], chunk.rows[local],
+                  chunk.spans.data() + at, [&](int tile, unsigned blocks) {
                     const std::uint32_t to = chunk.position[std::size_t(tile)]++;
                     state.entries[to] = {i, slot++};
                     lists.blocks[to] = std::uint16_t(blocks);
@@ -147,8 +150,8 @@ void place_slots(State& state) {
 
 }  // namespace
 
-void bin_by_tile(const std::int32_t* radii, const Visible& sorted, State& state,
-                 TileLists& lists) {
+void bin_by_tile(const std::int32_t* radii, const std::uint8_t* active, const Visible& sorted,
+                 State& state, TileLists& lists) {
   state.slot_begin.resize(state.count + 1);
   std::fill_n(state.slot_begin.data(), state.count + 1, 0u);
   const std::size_t chunk_count =
@@ -157,7 +160,7 @@ void bin_by_tile(const std::int32_t* radii, const Visible& sorted, State& state,
   parallel_for(chunk_count, 1, [&](std::size_t c, std::size_t, int) {
     chunks[c].begin = sorted.count * c / chunk_count;
     chunks[c].end = sorted.count * (c + 1) / chunk_count;
-    count_chunk(radii, sorted, state, chunks[c], state.slot_begin.data());
+    count_chunk(radii, active, sorted, state, chunks[c], state.slot_begin.data());
   });
   const std::uint64_t total = place_tiles(chunks, state);
   if (total > 0xffffffffu) {
@@ -167,7 +170,7 @@ void bin_by_tile(const std::int32_t* radii, const Visible& sorted, State& state,
   state.entries.resize(std::size_t(total));
   lists.blocks.resize(std::size_t(total));
   parallel_for(chunk_count, 1, [&](std::size_t c, std::size_t, int) {
-    fill_chunk(sorted, state, lists, chunks[c]);
+    fill_chunk(active, sorted, state, lists, chunks[c]);
   });
 }
 

@@ -12,7 +12,9 @@ struct TileLists {
 };
 
 // Fills state.tile_begin, state.entries and state.slot_begin from the depth-sorted Gaussians.
-// Only pairs in which some pixel can reach alpha >= 1/255 inside the 3-sigma tile rectangle.
-void bin_by_tile(const std::int32_t* radii, const Visible& sorted, State& state, TileLists& lists);
+// Only pairs in which some pixel can reach alpha >= 1/255 inside the 3-sigma tile rectangle, and
+// only in tiles that are `active` (one byte a tile; null: all of them).
+void bin_by_tile(const std::int32_t* radii, const std::uint8_t* active, const Visible& sorted,
+                 State& state, TileLists& lists);
 
 }  // namespace igs

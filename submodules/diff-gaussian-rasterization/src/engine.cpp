@@ -79,7 +79,7 @@ void reduce_counts(const State& state, const Gaussians& g, const PairCount* pair
 }  // namespace
 
 std::unique_ptr<State> forward(const Gaussians& g, const ViewSetup& setup,
-                               const ForwardOutputs& out) {
+                               const std::uint8_t* active, const ForwardOutputs& out) {
   auto state = std::make_unique<State>();
   state->setup = setup;
   state->count = g.count;
@@ -87,7 +87,7 @@ std::unique_ptr<State> forward(const Gaussians& g, const ViewSetup& setup,
   preprocess(g, *state, out.radii, visible);
   sort_by_depth(visible);
   TileLists lists;
-  bin_by_tile(out.radii, visible, *state, lists);
+  bin_by_tile(out.radii, active, visible, *state, lists);
   allocate_pixels(*state);
   state->hits.resize(state->entries.size());
 

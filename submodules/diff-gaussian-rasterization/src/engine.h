@@ -16,8 +16,9 @@ struct ForwardOutputs {
   bool score_by_transmittance = false;  // sum of opacity * T instead
 };
 
+// `active` says which tiles are drawn, a byte each; null: all. The others show the background.
 std::unique_ptr<State> forward(const Gaussians& g, const ViewSetup& setup,
-                               const ForwardOutputs& out);
+                               const std::uint8_t* active, const ForwardOutputs& out);
 
 NanReport backward(const Gaussians& g, const State& state, const std::int32_t* radii,
                    const ConstImages& outputs, const ConstImages& grads, const Gradients& out);

@@ -139,7 +139,7 @@ def test_several_views_in_one_call(emulated: None, monkeypatch: pytest.MonkeyPat
             dummy, rest = leaves["means2d"], dict(leaves)
             first = [rest.pop(n) for n in ("means", "quats", "scales", "opacities")]
             rest.pop("means2d")
-            out = together(*first, three_views(), dummy, None, rest)  # type: ignore[arg-type]
+            out = together(*first, three_views(), dummy, None, None, rest)  # type: ignore[arg-type]
         assert out.color.shape == (3, 3, 30, 40)
         backward(out)
         results.append((out, {k: v.grad for k, v in leaves.items()}))

@@ -1,4 +1,4 @@
-"""The CUDA kernels of the loss: compiled, emulated on the CPU, and on the GPU where there is one."""
+"""The CUDA kernels of the loss: compiled, emulated on the CPU, and on the GPU if there is one."""
 
 from __future__ import annotations
 

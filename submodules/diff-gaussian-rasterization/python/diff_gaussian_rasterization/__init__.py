@@ -8,6 +8,7 @@ from diff_gaussian_rasterization.core import (
     rasterize,
     set_num_threads,
     simd_variant,
+    tiles_of,
 )
 from diff_gaussian_rasterization.plain import (
     GaussianRasterizationSettings,
@@ -30,4 +31,5 @@ __all__ = [
     "rasterize_views",
     "set_num_threads",
     "simd_variant",
+    "tiles_of",
 ]

@@ -8,16 +8,22 @@ from torch import Tensor
 DEVICES = ("cpu", "cuda")  # with an engine
 
 
-def check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...]) -> Tensor:
+def check_tensor(
+    name: str,
+    value: Tensor,
+    shape: tuple[int | None, ...],
+    dtypes: tuple[torch.dtype, ...] = (torch.float32,),
+) -> Tensor:
     """Return ``value`` detached and contiguous; refuse other devices, dtypes and shapes.
 
     Args:
         name: what to call it in the error.
         value: the argument.
         shape: wanted shape; None stands for any size.
+        dtypes: allowed ones, the usual first.
 
     Raises:
-        TypeError: not a tensor, or not float32.
+        TypeError: not a tensor, or of another dtype.
         NotImplementedError: a tensor on a device without an engine.
         ValueError: another shape.
     """
@@ -25,8 +31,9 @@ def check_tensor(name: str, value: Tensor, shape: tuple[int | None, ...]) -> Ten
         raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
     if value.device.type not in DEVICES:
         raise NotImplementedError(f"{name} is on {value.device}: pass CPU or CUDA tensors")
-    if value.dtype != torch.float32:
-        raise TypeError(f"{name} must be float32, got {value.dtype}; convert it with .float()")
+    if value.dtype not in dtypes:
+        known = " or ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+        raise TypeError(f"{name} must be {known}, got {value.dtype}; convert it with .float()")
     fits = value.dim() == len(shape) and all(
         want is None or want == have for want, have in zip(shape, value.shape, strict=True)
     )
@@ -52,11 +59,11 @@ def check_one_device(tensors: dict[str, Tensor | None]) -> None:
 
 
 def check_sh(sh: Tensor, degree: int, count: int) -> tuple[Tensor, int]:
-    """SH coefficients (P, M, 3) with M >= (degree + 1)^2; a degree above 3 acts as 3."""
+    """SH coefficients (P, M, 3), float32 or float16, M >= (degree + 1)^2; degree 3 at most."""
     if degree < 0:
         raise ValueError(f"sh_degree must be 0 to 3, got {degree}")
     degree = min(int(degree), 3)
-    sh = check_tensor("sh", sh, (count, None, 3))
+    sh = check_tensor("sh", sh, (count, None, 3), (torch.float32, torch.float16))
     needed = (degree + 1) ** 2
     if count and sh.shape[1] < needed:
         raise ValueError(

@@ -21,6 +21,11 @@ def _stored(sh: Tensor | None) -> int:
     return 0 if sh is None else sh.shape[1]
 
 
+def _in_float32(inputs: Mapping[str, Tensor | None]) -> dict[str, Tensor | None]:
+    """SH coefficients may come as halves, which gain nothing here."""
+    return {name: None if t is None else t.to(torch.float32) for name, t in inputs.items()}
+
+
 @dataclass
 class CpuState:
     """What the backward pass needs of a forward pass."""
@@ -48,6 +53,7 @@ class CpuEngine:
     ) -> CpuState:
         """Fill images, radii, counts and scores; returns what the backward pass needs."""
         (call,) = calls
+        inputs = _in_float32(inputs)
         state = _core.forward(
             call.lens,
             call.view.viewmatrix,
@@ -64,6 +70,7 @@ class CpuEngine:
             counts,
             scores,
             call.options.score_by_transmittance,
+            None if call.active is None else call.active.view(torch.uint8),
         )
         return CpuState(state, radii)
 
@@ -77,6 +84,7 @@ class CpuEngine:
         outgoing: Mapping[str, Tensor | None],
     ) -> tuple[str, int] | None:
         """Fill the gradients; returns the first that holds NaN, and the Gaussian."""
+        inputs = _in_float32(inputs)
         return _core.backward(
             state.native,
             _stored(inputs["sh"]),

@@ -86,6 +86,7 @@ class Call:
     background: Tensor
     sh_degree: int
     options: Options
+    active: Tensor | None = None  # (tiles down, tiles across) bool, contiguous; None: all
 
     @property
     def lens(self) -> tuple[int, int, float, float, float, bool, float]:

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from diff_gaussian_rasterization import _core
 from diff_gaussian_rasterization._arguments import (
+    checked_active,
     checked_background,
     checked_inputs,
     checked_view,
+    tiles_of,
     wanted,
 )
 from diff_gaussian_rasterization._checks import check_tensor
@@ -35,6 +37,7 @@ __all__ = [
     "rasterize",
     "set_num_threads",
     "simd_variant",
+    "tiles_of",
 ]
 
 
@@ -60,6 +63,7 @@ def rasterize(
     gradient_limit: float | None = None,
     absolute_statistic: bool = True,
     nan_assertions: bool = False,
+    active_tiles: Tensor | None = None,
 ) -> RasterOutput:
     """Render Gaussians, differentiably.
 
@@ -69,8 +73,10 @@ def rasterize(
         scales: (P, 3) float32, positive standard deviations; None with ``cov3d``.
         opacities: (P, 1) or (P,) float32 in 0..1.
         view: the camera.
-        sh: (P, M, 3) float32 coefficients with M >= (sh_degree + 1)^2; exactly one of ``sh`` and
-            ``colors``.
+        sh: (P, M, 3) coefficients with M >= (sh_degree + 1)^2; exactly one of ``sh`` and
+            ``colors``. float32; or float16, which a GPU reads in half the bytes and adds up in
+            float32: a colour channel changes by at most 5.6e-4 times the Euclidean length of its
+            M coefficients plus 2e-7. They must stay below 65504.
         colors: (P, 3) float32, taken as they are.
         cov3d: (P, 6) float32, upper triangle xx xy xz yy yz zz, instead of scales and quats.
         means2d: (P, 3) float32 dummy that receives the screen-space gradient: x and y in NDC
@@ -89,6 +95,9 @@ def rasterize(
             [-limit, limit].
         absolute_statistic: fill the third column of the gradient of ``means2d``.
         nan_assertions: raise AssertionError on a NaN in a gradient (``cov3d`` is not looked at).
+        active_tiles: (ceil(H / 16), ceil(W / 16)) bool, see :func:`tiles_of`: tiles to draw, as
+            they would be drawn without it. The others show the background with alpha 0, send
+            back no gradient and cost next to nothing; radii do not depend on it. None: all.
 
     Returns:
         A :class:`RasterOutput`. The same input gives the same bits, whatever the thread count.
@@ -96,7 +105,7 @@ def rasterize(
     Raises:
         ValueError: a wrong shape, too few SH coefficients, NaN or Inf in an input (with the index
             of the first bad Gaussian), an unknown output, or an impossible combination.
-        TypeError: an input that is not float32.
+        TypeError: an input that is not float32 (SH coefficients: nor float16).
         NotImplementedError: a device that is neither CPU nor CUDA.
         RuntimeError: CUDA tensors without the compiler or the driver (the message says how to
             install them).
@@ -122,6 +131,7 @@ def rasterize(
         checked_background(background, means.device),
         degree,
         options,
+        checked_active(active_tiles, view, means.device),
     )
     return run((call,), False, means2d, inputs)
 

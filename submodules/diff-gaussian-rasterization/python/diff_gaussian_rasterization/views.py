@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diff_gaussian_rasterization._arguments import (
+    checked_active,
     checked_background,
     checked_inputs,
     checked_view,
@@ -30,6 +31,7 @@ def rasterize_views(
     views: Sequence[View],
     means2d: Tensor | None = None,
     background: Tensor | None = None,
+    active_tiles: Tensor | None = None,
     **options: Any,
 ) -> RasterOutput:
     """Render V views of the same Gaussians, differentiably; gradients are summed over the views.
@@ -45,6 +47,7 @@ def rasterize_views(
         views: V cameras with images of one size.
         means2d: (V, P, 3) dummy that receives each view's screen-space gradient.
         background: (3,), of all views.
+        active_tiles: (V, ceil(H / 16), ceil(W / 16)) bool, the tiles to draw of each view.
 
     Returns:
         A :class:`RasterOutput` whose tensors have V in front: color (V, 3, H, W), radii (V, P), ...
@@ -55,14 +58,19 @@ def rasterize_views(
     sizes = {(view.image_width, view.image_height) for view in views}
     if len(sizes) != 1:
         raise ValueError(f"views must have images of one size, got {sorted(sizes) or 'no view'}")
+    if active_tiles is not None and len(active_tiles) != len(views):
+        raise ValueError(f"active_tiles of {len(active_tiles)} views for {len(views)}")
     parts = []
     step = 1 if means.device.type == "cpu" else MOST_AT_ONCE
     for first in range(0, len(views), step):
         some = slice(first, first + step)
         dummy = None if means2d is None else means2d[some]
+        active = None if active_tiles is None else active_tiles[some]
         together = _loop if means.device.type == "cpu" else _at_once
         parts.append(
-            together(means, quats, scales, opacities, views[some], dummy, background, options)
+            together(
+                means, quats, scales, opacities, views[some], dummy, background, active, options
+            )
         )
     return _joined(parts)
 
@@ -75,13 +83,15 @@ def _loop(
     views: Sequence[View],
     means2d: Tensor | None,
     background: Tensor | None,
+    active: Tensor | None,
     options: dict[str, Any],
 ) -> RasterOutput:
     (view,) = views
     dummy = None if means2d is None else means2d[0]
     out = rasterize(
-        means, quats, scales, opacities, view=view, means2d=dummy, background=background, **options
-    )
+        means, quats, scales, opacities, view=view, means2d=dummy, background=background,
+        active_tiles=None if active is None else active[0], **options,
+    )  # fmt: skip
     return RasterOutput(*(None if t is None else t[None] for t in out))  # type: ignore[arg-type]
 
 
@@ -93,6 +103,7 @@ def _at_once(
     views: Sequence[View],
     means2d: Tensor | None,
     background: Tensor | None,
+    active: Tensor | None,
     options: dict[str, Any],
 ) -> RasterOutput:
     rest = dict(options)
@@ -105,7 +116,12 @@ def _at_once(
     limit = float(rest.pop("gradient_limit", None) or 0.0)
     common = Options(want=want, gradient_limit=limit, **rest)
     behind = checked_background(background, means.device)
-    calls = tuple(Call(checked_view(v, means.device), behind, degree, common) for v in views)
+    device = means.device
+    masks = [None] * len(views) if active is None else list(active)
+    calls = tuple(
+        Call(checked_view(v, device), behind, degree, common, checked_active(mask, v, device))
+        for v, mask in zip(views, masks, strict=True)
+    )
     return run(calls, True, means2d, inputs)
 
 

@@ -21,6 +21,7 @@ class CameraArgs(ctypes.Structure):
 
 
 INPUTS = ("means", "opacities", "scales", "quats", "cov3d", "sh", "colors")
+ACTIVE = ("active",)
 PER_GAUSSIAN = ("splats", "planes", "negative", "radii", "depth_keys", "tile_counts", "slot_begin",
                 "problem")  # fmt: skip
 PAIRS = ("order", "ends", "tile_keys", "pair_gaussians", "sorted_keys", "sorted_pairs", "entries",
@@ -32,7 +33,7 @@ INCOMING = tuple(f"g_{name}" for name in IMAGES)
 SUMS = ("sums", "totals")
 OUTGOING = ("d_means", "d_means2d", "d_opacities", "d_scales", "d_quats", "d_cov3d", "d_sh",
             "d_colors", "nan_report")  # fmt: skip
-POINTERS = (*INPUTS, *PER_GAUSSIAN, *PAIRS, *PER_PIXEL, *IMAGES, *COUNTING, *INCOMING, *SUMS,
+POINTERS = (*INPUTS, *ACTIVE, *PER_GAUSSIAN, *PAIRS, *PER_PIXEL, *IMAGES, *COUNTING, *INCOMING, *SUMS,
             *OUTGOING)  # fmt: skip
 INTEGERS = ("count", "views", "width", "height", "tiles_x", "tiles_y", "sh_degree", "sh_stride",
             "pairs", "long_keys", "compensate", "absolute", "by_transmittance",

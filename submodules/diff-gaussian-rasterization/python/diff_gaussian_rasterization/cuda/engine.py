@@ -52,7 +52,7 @@ class CudaEngine:
 
     def __init__(self, launcher: Launcher | None = None) -> None:
         self._launcher = CudaLauncher() if launcher is None else launcher
-        self._prepared: set[tuple[int, bool, torch.device]] = set()
+        self._prepared: set[tuple[int, bool, bool, torch.device]] = set()
 
     def empty(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
         """Float32 memory of torch's allocator."""
@@ -71,7 +71,7 @@ class CudaEngine:
 
         Args:
             calls: one `Call` per view, alike but for the camera and the background; 8 at most.
-            inputs: the seven inputs by name, contiguous float32, P Gaussians.
+            inputs: the seven inputs by name, contiguous, P Gaussians; float32, SH also float16.
             images: (V, C, H, W) float32, filled; expected and median come together, and planes
                 need alpha.
             radii: (V, P) int32, filled.
@@ -86,7 +86,7 @@ class CudaEngine:
         features = calls[0].options.features
         device = radii.device
         args.point(**inputs, **images, radii=radii, counts=counts, scores=scores)
-        self._prepare(features, inputs["cov3d"] is not None, device)
+        self._prepare(features, *_variant(inputs), device)
         with torch.no_grad(), _on(device):
             self._bin(args, kept, calls, inputs)
             self._composite(args, kept, features, device)
@@ -125,7 +125,6 @@ class CudaEngine:
         args.point(**{f"d_{name}": grad for name, grad in outgoing.items()})
         args.gradient_limit = call.options.gradient_limit
         args.absolute = call.options.absolute_statistic
-        cov3d = inputs["cov3d"] is not None
         with torch.no_grad(), _on(device):
             args.sum_features = features
             width = _BASE + sum(n for bit, n in _EXTRA.items() if features & bit)
@@ -137,7 +136,7 @@ class CudaEngine:
             )
             args.point(nan_report=kept["nan_report"])
             tiles = args.views * args.tiles_x * args.tiles_y
-            carry = programs.gaussians(features != 0, cov3d)
+            carry = programs.gaussians(features != 0, *_variant(inputs))
             self._run(programs.backward(features), "composite_backward", tiles, args, device)
             self._run(
                 programs.sums(), "sum_pairs", _blocks(rows, programs.THREADS // 32), args, device
@@ -150,12 +149,12 @@ class CudaEngine:
     ) -> None:
         self._launcher.launch(program, kernel, blocks, programs.THREADS, args, device)
 
-    def _prepare(self, features: int, cov3d: bool, device: torch.device) -> None:
+    def _prepare(self, features: int, cov3d: bool, half_sh: bool, device: torch.device) -> None:
         """Compile the forward and the backward pass together, before the first is launched."""
-        if (features, cov3d, device) in self._prepared:
+        if (features, cov3d, half_sh, device) in self._prepared:
             return
         needed = [
-            programs.preprocess(bool(features & (DEPTH | COORD | NORMAL)), cov3d),
+            programs.preprocess(bool(features & (DEPTH | COORD | NORMAL)), cov3d, half_sh),
             programs.binning(),
             programs.forward(features),
         ]
@@ -165,10 +164,10 @@ class CudaEngine:
             needed += [
                 programs.backward(features),
                 programs.sums(),
-                programs.gaussians(features != 0, cov3d),
+                programs.gaussians(features != 0, cov3d, half_sh),
             ]
         self._launcher.prepare(needed, device)
-        self._prepared.add((features, cov3d, device))
+        self._prepared.add((features, cov3d, half_sh, device))
 
     def _bin(
         self,
@@ -192,14 +191,16 @@ class CudaEngine:
         ):
             _allocate(args, kept, name, (rows, width), dtype, device)
         problem = torch.full((2,), NONE, dtype=torch.int32, device=device)
-        args.point(problem=problem)
-        program = programs.preprocess(planes, inputs["cov3d"] is not None)
+        active = _active_tiles(calls)
+        args.point(problem=problem, active=active)
+        program = programs.preprocess(planes, *_variant(inputs))
         self._run(program, "preprocess", max(1, _blocks(rows)), args, device)
         order = torch.sort(kept.pop("depth_keys")[:, 0], stable=True).indices
         ends = torch.cumsum(kept["tile_counts"][:, 0][order], 0, dtype=torch.int64)
         _refuse(problem, ends, args, inputs, calls)
         args.point(order=order, ends=ends)
         self._write_lists(args, kept, device, rows)
+        args.point(active=None)  # its memory ends here; the lists are what remains of it
 
     def _write_lists(
         self, args: RasterArgs, kept: dict[str, Tensor], device: torch.device, rows: int
@@ -242,6 +243,22 @@ class CudaEngine:
 def _on(device: torch.device) -> Any:
     """Makes a CUDA device torch's current one; the emulator's tensors lie on the CPU."""
     return torch.cuda.device(device) if device.type == "cuda" else torch.no_grad()
+
+
+def _variant(inputs: Mapping[str, Tensor | None]) -> tuple[bool, bool]:
+    """Whether a 3D covariance is given, and whether the SH coefficients are halves."""
+    sh = inputs["sh"]
+    return inputs["cov3d"] is not None, sh is not None and sh.dtype == torch.float16
+
+
+def _active_tiles(calls: Sequence[Any]) -> Tensor | None:
+    """(V, tiles) bool, None if all tiles of all views are drawn."""
+    masks = [call.active for call in calls]
+    given = [mask for mask in masks if mask is not None]
+    if not given:
+        return None
+    every = torch.ones_like(given[0])
+    return torch.stack([every if mask is None else mask for mask in masks])
 
 
 def _blocks(items: int, per_block: int = programs.THREADS) -> int:

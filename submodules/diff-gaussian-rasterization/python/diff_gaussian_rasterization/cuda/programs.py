@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from nvrtc_kernels import Program
@@ -26,8 +27,8 @@ def program(name: str, **macros: int) -> Program:
     )
 
 
-def preprocess(planes: bool, cov3d: bool) -> Program:
-    return program("preprocess", planes=planes, cov3d=cov3d)
+def preprocess(planes: bool, cov3d: bool, half_sh: bool) -> Program:
+    return program("preprocess", planes=planes, cov3d=cov3d, half_sh=half_sh)
 
 
 def binning() -> Program:
@@ -50,19 +51,19 @@ def sums() -> Program:
     return program("sums")
 
 
-def gaussians(planes: bool, cov3d: bool) -> Program:
-    return program("gaussians", planes=planes, cov3d=cov3d)
+def gaussians(planes: bool, cov3d: bool, half_sh: bool) -> Program:
+    return program("gaussians", planes=planes, cov3d=cov3d, half_sh=half_sh)
 
 
 def every_program() -> list[Program]:
     """All that can ever be launched."""
-    switches = (False, True)
+    variants = list(product((False, True), repeat=3))
     return [
-        *(preprocess(planes, cov3d) for planes in switches for cov3d in switches),
+        *(preprocess(*variant) for variant in variants),
         binning(),
         counts(),
         *(forward(features) for features in range(9)),
         *(backward(features) for features in range(8)),
         sums(),
-        *(gaussians(planes, cov3d) for planes in switches for cov3d in switches),
+        *(gaussians(*variant) for variant in variants),
     ]

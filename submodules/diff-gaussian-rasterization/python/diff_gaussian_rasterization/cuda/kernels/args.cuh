@@ -7,6 +7,12 @@ namespace igs {
 constexpr int kMaxViews = 8;  // views in one call
 constexpr int kFeatureDepth = 1, kFeatureCoord = 2, kFeatureNormal = 4, kFeatureCount = 8;
 
+#if defined(IGS_HALF_SH) && IGS_HALF_SH
+using ShType = unsigned short;  // bits of a half: the type itself needs a header of the toolkit
+#else
+using ShType = float;
+#endif
+
 // Matrices stay on the device: reading them on the host would wait for the GPU.
 struct CameraArgs {
   const float* viewmatrix;  // row-vector convention
@@ -25,8 +31,10 @@ struct RasterArgs {
   const float* scales;
   const float* quats;
   const float* cov3d;
-  const float* sh;
+  const ShType* sh;
   const float* colors;
+
+  const unsigned char* active;  // per view and tile: whether it is drawn; null: all are
 
   // Per Gaussian and view.
   float* splats;            // 12: px py l11 l21 | l22 opacity reach raw_opacity | r g b -

@@ -24,9 +24,11 @@ __device__ __forceinline__ int load_key(const RasterArgs& a, int entry) {
 
 __device__ __forceinline__ int store_row(const RasterArgs& a, int at, Span span, int tile, int pair,
                                          int end) {
-  for (int x = span.first; x <= span.last && pair < end; ++x, ++pair) {
+  for (int x = span.first; x <= span.last && pair < end; ++x) {
+    if (!is_active(a, tile + x)) continue;
     store_key(a, pair, tile + x);
     a.pair_gaussians[pair] = at;
+    ++pair;
   }
   return pair;
 }
@@ -42,7 +44,7 @@ __device__ __forceinline__ void store_together(const RasterArgs& a, int at, int 
     const int row = row0 + lane;
     Span span{1, 0};
     if (row <= cover.rows.last) span = columns(cover, row);
-    const int mine = max_of(0, span.last - span.first + 1);
+    const int mine = active_in(a, first_tile + row * a.tiles_x, span);
     int through = mine;
     for (int step = 1; step < 32; step *= 2) {
       const int before = __shfl_up_sync(kWarp, through, step);

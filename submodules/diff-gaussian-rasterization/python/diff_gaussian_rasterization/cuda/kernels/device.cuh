@@ -26,6 +26,23 @@ inline float fast_exp2(float x) { return std::exp2(x); }
 inline float fast_reciprocal(float x) { return 1.0f / x; }
 #endif
 
+// One SH coefficient in float32.
+__device__ __forceinline__ float sh_value(const float* sh, int k) { return sh[k]; }
+#if defined(__CUDACC_RTC__)
+__device__ __forceinline__ float sh_value(const unsigned short* sh, int k) {
+  float r;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(sh[k]));
+  return r;
+}
+#else
+inline float sh_value(const unsigned short* sh, int k) {
+  const int exponent = sh[k] >> 10 & 31, fraction = sh[k] & 1023;
+  float size = std::ldexp(float(exponent ? 1024 + fraction : fraction), (exponent ? exponent : 1) - 25);
+  if (exponent == 31) size = fraction ? NAN : INFINITY;
+  return sh[k] >> 15 ? -size : size;
+}
+#endif
+
 // Sums N values over the 32 lanes at once: lane k returns the total of value k (k modulo N).
 // Each step halves the number of values a lane still holds, so that 16 values take 16 exchanges
 // instead of 80. The order of the additions is fixed.

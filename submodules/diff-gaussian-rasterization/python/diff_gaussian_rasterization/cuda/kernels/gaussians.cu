@@ -1,7 +1,8 @@
 // Per-Gaussian backward stage (spec rasterizer.md, section 6).
 //
 // Macros: IGS_COV3D (a 3D covariance is given), IGS_PLANES (a gradient of depth, coordinates or
-// normals arrived).
+// normals arrived), IGS_HALF_SH (SH coefficients are stored in half precision; sums and gradients
+// are not).
 #include "shape.cuh"
 
 namespace igs {
@@ -139,11 +140,13 @@ __device__ __forceinline__ Vec3<float> sh_part(const RasterArgs& a, const View<d
     }
   }
   if (a.sh_degree == 0) return {0.0f, 0.0f, 0.0f};
-  const float* sh = a.sh + i * 3 * a.sh_stride;
+  const ShType* sh = a.sh + i * 3 * a.sh_stride;
   float along[16];
 #pragma unroll
   for (int k = 0; k < 16; ++k) {
-    along[k] = k < used ? sh[3 * k] * dc[0] + sh[3 * k + 1] * dc[1] + sh[3 * k + 2] * dc[2] : 0.0f;
+    along[k] = k < used ? sh_value(sh, 3 * k) * dc[0] + sh_value(sh, 3 * k + 1) * dc[1] +
+                              sh_value(sh, 3 * k + 2) * dc[2]
+                        : 0.0f;
   }
   const Vec3<float> g = sh_direction_gradient(a.sh_degree, d, along);
   return inv * (g - dot(g, d) * d);

@@ -1,7 +1,8 @@
 // Per-Gaussian forward stage (spec rasterizer.md, sections 3 and 3.1): projection, covariance,
 // radius, colour, plane, and how many tiles the Gaussian reaches.
 //
-// Macros: IGS_COV3D (a 3D covariance is given), IGS_PLANES (depth, coordinates or normals wanted).
+// Macros: IGS_COV3D (a 3D covariance is given), IGS_PLANES (depth, coordinates or normals wanted),
+// IGS_HALF_SH (SH coefficients are stored in half precision).
 #include "shape.cuh"
 #include "tiles.cuh"
 
@@ -41,12 +42,12 @@ __device__ __forceinline__ unsigned char color_of(const RasterArgs& a, const Vie
   const float inv = 1.0f / std::sqrt(dot(towards, towards));
   float Y[16];
   sh_basis(a.sh_degree, inv * towards, Y);
-  const float* sh = a.sh + i * 3 * a.sh_stride;
+  const ShType* sh = a.sh + i * 3 * a.sh_stride;
   color[0] = color[1] = color[2] = 0.5f;
 #pragma unroll
   for (int k = 0; k < 16; ++k) {
     if (k >= sh_count(a.sh_degree)) break;
-    for (int ch = 0; ch < 3; ++ch) color[ch] += Y[k] * sh[3 * k + ch];
+    for (int ch = 0; ch < 3; ++ch) color[ch] += Y[k] * sh_value(sh, 3 * k + ch);
   }
   unsigned negative = 0;
   for (int ch = 0; ch < 3; ++ch) {
@@ -65,11 +66,11 @@ __device__ __forceinline__ void store_plane(const RasterArgs& a, long long at,
   store4(a.planes, 4 * at + 3, {float(p.k1.y), float(p.k0.z), float(p.k1.z), 0.0f});
 }
 
-__device__ __forceinline__ int count_tiles(const TileCover& cover) {
+__device__ __forceinline__ int count_tiles(const RasterArgs& a, const TileCover& cover, int view) {
+  const int first_tile = view * a.tiles_x * a.tiles_y;
   int n = 0;
   for (int row = cover.rows.first; row <= cover.rows.last; ++row) {
-    const Span s = columns(cover, row);
-    n += max_of(0, s.last - s.first + 1);
+    n += active_in(a, first_tile + row * a.tiles_x, columns(cover, row));
   }
   return n;
 }
@@ -114,7 +115,7 @@ __device__ __forceinline__ void process(const RasterArgs& a, long long at, int v
 #if IGS_PLANES
   store_plane(a, at, centre, plane_of(view, c, direction_of(view, c, shape)));
 #endif
-  const int tiles = count_tiles(tile_cover(a, first, l22, reach, f.radius));
+  const int tiles = count_tiles(a, tile_cover(a, first, l22, reach, f.radius), v);
   if (tiles == 0) return;
   a.tile_counts[at] = tiles;
   a.depth_keys[at] = __float_as_int(float(t.z));

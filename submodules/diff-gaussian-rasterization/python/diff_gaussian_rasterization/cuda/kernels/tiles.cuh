@@ -50,6 +50,19 @@ __device__ __forceinline__ TileCover tile_cover(const RasterArgs& a, float4 s0, 
   return c;
 }
 
+// Whether a tile is drawn; tiles are counted through all views.
+__device__ __forceinline__ bool is_active(const RasterArgs& a, int tile) {
+  return !a.active || a.active[tile];
+}
+
+// How many tiles of a span are drawn; `row` is the first tile of the row.
+__device__ __forceinline__ int active_in(const RasterArgs& a, int row, Span span) {
+  if (!a.active) return max_of(0, span.last - span.first + 1);
+  int n = 0;
+  for (int x = span.first; x <= span.last; ++x) n += is_active(a, row + x);
+  return n;
+}
+
 // Columns of tiles reached in one row of tiles.
 __device__ __forceinline__ Span columns(const TileCover& c, int row) {
   const int y0 = max_of(row * kTile, c.top), y1 = min_of(row * kTile + kTile - 1, c.bottom);
