@@ -45,6 +45,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--cameras", help="camera file of the rig; kept in the .fvv file")
     parser.add_argument("--fps", type=float, default=30.0, help="of PLY files")
     parser.add_argument("--intra-interval", type=int, metavar="FRAMES", help="between seek points")
+    parser.add_argument(
+        "--refine",
+        type=int,
+        metavar="N",
+        help="steps N times coarser, the rest in a layer that can be left out",
+    )
     parser.add_argument("--codec", choices=("zstd", "deflate", "raw"))
     parser.set_defaults(run=run)
 
@@ -95,6 +101,8 @@ def _config(
     config = PRESETS[arguments.preset]
     if arguments.intra_interval is not None:
         config = replace(config, intra_interval=arguments.intra_interval)
+    if arguments.refine is not None:
+        config = replace(config, refine=arguments.refine)
     if arguments.codec is not None:
         config = replace(config, codec=arguments.codec)
     if arguments.kbps is None and arguments.max_loss is None:

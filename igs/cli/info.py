@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from igs.fvv import FvvReader
 
+_UNITS = {
+    "position": "world units on each axis",
+    "rotation": "radians",
+    "log_scale": "of the natural logarithm of scales",
+    "opacity": "of 0..1",
+    "color": "of 0..1",
+    **dict.fromkeys(("sh1", "sh2", "sh3"), "of a coefficient"),
+}
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb."""
@@ -38,10 +47,10 @@ def describe(reader: FvvReader, decoded: int | None) -> dict[str, Any]:
     from igs.fvv.chunks import INTRA, REFERENCE
 
     entries, header = reader.entries, reader.header
-    layers = [0] * (header.sh_degree + 1)
+    layers = dict.fromkeys(header.layers, 0)
     for entry in entries:
         for layer, (_, length) in entry.layers.items():
-            if layer < len(layers):
+            if layer in layers:
                 layers[layer] += length
     size = reader.path.stat().st_size
     return {
@@ -53,10 +62,12 @@ def describe(reader: FvvReader, decoded: int | None) -> dict[str, Any]:
         "intra_frames": sum(bool(e.flags & INTRA) for e in entries),
         "reference_frames": sum(bool(e.flags & REFERENCE) for e in entries),
         "bytes_per_frame": size / len(entries) if entries else None,
-        "bytes_of_layers": layers,
+        "bytes_of_layers": list(layers.values()),
         "sh_degree": header.sh_degree,
         "bounds": [list(corner) for corner in header.bounds],
+        "refine": header.refine,
         "error_bounds": header.error_bounds,
+        "refined_error_bounds": header.refined_error_bounds,
         "cameras": [camera.name for camera in header.cameras],
         "indexed": reader.indexed,
         "unread_bytes": reader.unread,
@@ -78,9 +89,9 @@ def _lines(report: dict[str, Any]) -> list[str]:
     else:
         lines.append("no frames")
     sizes = ", ".join(str(size) for size in report["bytes_of_layers"])
-    lines.append(f"bytes by layer, base first: {sizes}")
-    bounds = ", ".join(f"{name} {value:.3g}" for name, value in report["error_bounds"].items())
-    lines.append(f"largest errors: {bounds}")
+    last = f", steps {report['refine']} times finer last" if report["refine"] > 1 else ""
+    lines.append(f"bytes by layer, base first{last}: {sizes}")
+    lines += _errors(report)
     if report["cameras"]:
         lines.append(f"cameras: {', '.join(report['cameras'])}")
     if not report["indexed"]:
@@ -96,3 +107,15 @@ def _lines(report: dict[str, Any]) -> list[str]:
         for d in report["damage"]
     ]
     return lines
+
+
+def _errors(report: dict[str, Any]) -> list[str]:
+    """Largest errors with all layers, and without the refinement if there is one."""
+    coarse, fine = report["error_bounds"], report["refined_error_bounds"]
+    lines = []
+    for name, value in (fine or coarse).items():
+        if name.startswith("sh") and int(name[2:]) > report["sh_degree"]:
+            continue
+        rest = f"; without the last layer {coarse[name]:.3g}" if fine else ""
+        lines.append(f"  {name:10s} {value:.3g} {_UNITS.get(name, '')}{rest}".rstrip())
+    return ["largest errors", *lines] if lines else []

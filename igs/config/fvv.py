@@ -19,6 +19,8 @@ class FvvConfig:
         sh: step of the coefficients of SH degree 1; twice that for degrees 2 and 3.
         hold: a value is kept from the frame before as long as it is at most this many steps
             farther off than rounding would leave it. Errors are at most ``0.5 + hold`` steps.
+        refine: steps of the base are this many times coarser than those above, and what is missing
+            stands in a layer of its own, which a server can leave out; 1 for none.
         intra_interval: frames from one frame that needs no other to the next, at least; seeking
             begins there.
         codec: "zstd", "deflate" (which browsers know by themselves), or "raw".
@@ -35,6 +37,7 @@ class FvvConfig:
     color: float = 1 / 185
     sh: float = 0.0215
     hold: float = 1.9
+    refine: int = 1
     intra_interval: int = 60
     codec: str = "zstd"
     level: int = 19
@@ -48,6 +51,8 @@ class FvvConfig:
                 raise ValueError(f"fvv.{name}: {getattr(self, name)} must be within 1..32767")
         if not 0 <= self.hold <= 10:
             raise ValueError(f"fvv.hold: {self.hold} must be within 0..10 steps")
+        if not 1 <= self.refine <= 64:
+            raise ValueError(f"fvv.refine: {self.refine} must be within 1..64")
         if self.intra_interval < 1:
             raise ValueError(f"fvv.intra_interval: {self.intra_interval} must be at least 1")
         if self.codec not in ("zstd", "deflate", "raw"):
@@ -72,5 +77,5 @@ PRESETS = {
     "small": FvvConfig().coarser(2.0),
     "balanced": FvvConfig(),
     "fine": replace(FvvConfig().coarser(0.5), hold=1.0),
-    "live": replace(FvvConfig(), level=3, intra_interval=30),
+    "live": replace(FvvConfig(), level=3, intra_interval=30, refine=2),
 }

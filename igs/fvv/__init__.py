@@ -3,8 +3,9 @@
 from igs.config.fvv import PRESETS, FvvConfig
 from igs.fvv.chunks import Chunk, ChunkHeader
 from igs.fvv.decoder import DecodedFrame, Decoder
-from igs.fvv.encoder import Encoder, SourceFrame, error_bounds, make_header
+from igs.fvv.encoder import Encoder, SourceFrame
 from igs.fvv.errors import FvvError, Limits
+from igs.fvv.grid import error_bounds, make_header
 from igs.fvv.header import StreamHeader
 from igs.fvv.reader import Damage, FrameEntry, FvvReader
 from igs.fvv.rows import Grid

@@ -15,12 +15,14 @@ import zstandard
 from igs.fvv.errors import DEFAULT_LIMITS, FvvError, Limits
 
 MAGIC = b"\x89FVV\r\n\x1a\n"
-VERSION = (1, 0)
+VERSION = (1, 1)
 MARKER = b"FVVc"
 
 HEAD, FRAME, INDEX = b"H"[0], b"F"[0], b"I"[0]
 RAW, DEFLATE, ZSTD = 0, 1, 2
 CODECS = {"raw": RAW, "deflate": DEFLATE, "zstd": ZSTD}
+
+REFINEMENT = 4  # layer; 0 is the base, 1 to 3 are SH degrees, whether a stream has them or not
 
 INTRA = 1  # decodable without any other frame
 REFERENCE = 2  # later frames may refer to it; a server may drop a frame without this flag
@@ -38,7 +40,8 @@ class ChunkHeader:
 
     Attributes:
         kind: `HEAD`, `FRAME` or `INDEX`; readers skip kinds they do not know.
-        layer: layer of a frame's chunk, 0 the base; 0 elsewhere.
+        layer: layer of a frame's chunk: 0 the base, 1 to 3 SH degrees, 4 the refinement; 0
+            elsewhere.
         codec: `RAW`, `DEFLATE` or `ZSTD`.
         flags: `INTRA`, `REFERENCE`; other bits 0.
         frame: index of the time step.

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from igs.fvv.chunks import FRAME, INTRA, REFERENCE, Chunk
-from igs.fvv.delta import BaseDelta, apply_delta, read_delta, read_harmonics_delta
+from igs.fvv import refine
+from igs.fvv.chunks import FRAME, INTRA, REFERENCE, REFINEMENT, Chunk
+from igs.fvv.delta import (
+    BaseDelta,
+    HarmonicsDelta,
+    apply_delta,
+    read_delta,
+    read_harmonics_delta,
+)
 from igs.fvv.errors import DEFAULT_LIMITS, FvvError, Limits
 from igs.fvv.header import StreamHeader
 from igs.fvv.intra import check_count, read_base, read_harmonics
 from igs.fvv.planes import PlaneReader
 from igs.fvv.rows import Rows, sh_rows
-from igs.fvv.values import Dequantizer, to_gaussians
+from igs.fvv.values import Dequantizer, Values, to_gaussians
 from igs.gaussians import Gaussians
 
 
@@ -47,9 +54,10 @@ class Decoder:
 
     def __init__(self, header: StreamHeader, limits: Limits = DEFAULT_LIMITS) -> None:
         self.header, self.limits = header, limits
-        self._dequantizer = Dequantizer(header.grid, header.sh_degree)
+        self._dequantizer = Dequantizer(header.grid, header.sh_degree, header.refine)
         self._rows: Rows | None = None
-        self._values: dict[str, np.ndarray] = {}
+        self._residues: refine.Residues | None = None  # of those rows, if they are intact
+        self._values: Values = {}
         self._index = -1
         self._intact = 0  # degrees whose harmonics are those of the encoder
 
@@ -77,24 +85,25 @@ class Decoder:
         layers = _by_layer(chunks)
         header = layers[0].header
         if header.flags & INTRA:
-            rows, values, intact = self._intra(layers)
+            made = self._intra(layers)
         elif self._rows is not None and header.refers_to == self._index:
-            rows, values, intact = self._delta(layers, self._rows)
+            made = self._delta(layers, self._rows)
         else:
             raise FvvError(
                 f"frame {header.frame}: refers to frame {header.refers_to}, "
                 f"which is not the newest reference at hand ({self.reference})"
             )
-        is_key = bool(header.flags & REFERENCE)
-        if rows is not None:
-            self._rows, self._index, self._intact = rows, header.frame, intact
-            self._values = values
+        is_key, values = bool(header.flags & REFERENCE), made.values
+        if is_key:
+            self._rows, self._residues, self._values = made.rows, made.residues, values
+            self._index, self._intact = header.frame, made.intact
             values = {name: array.copy() for name, array in values.items()}
         numerator, denominator = self.header.time_base
         seconds = header.ticks * numerator / denominator
-        return DecodedFrame(header.frame, seconds, is_key, to_gaussians(values), 1 + intact)
+        num_layers = 1 + made.intact + (made.residues is not None)
+        return DecodedFrame(header.frame, seconds, is_key, to_gaussians(values), num_layers)
 
-    def _intra(self, layers: Mapping[int, Chunk]) -> tuple[Rows, dict[str, np.ndarray], int]:
+    def _intra(self, layers: Mapping[int, Chunk]) -> _Made:
         reader = PlaneReader(layers[0].open())
         count = check_count(reader.number(), self.limits)
         base = read_base(reader, count, self.header.grid.quat)
@@ -112,60 +121,100 @@ class Decoder:
                 intact = degree
             else:
                 harmonics.append(np.zeros((sh_rows(degree), count), np.int16))
-        rows = base.with_harmonics(harmonics)
-        return rows, self._dequantizer.all(rows), intact
+        rows, residues = base.with_harmonics(harmonics), None
+        if self._has_refinement(layers, intact):
+            reader = PlaneReader(layers[REFINEMENT].open())
+            residues = refine.read_intra(reader, self.header.sh_degree, count)
+        return _Made(rows, residues, self._dequantizer.all(rows, residues), intact)
 
-    def _delta(
-        self, layers: Mapping[int, Chunk], reference: Rows
-    ) -> tuple[Rows | None, dict[str, np.ndarray], int]:
+    def _has_refinement(self, layers: Mapping[int, Chunk], intact: int) -> bool:
+        whole = intact == self.header.sh_degree
+        return self.header.refine > 1 and whole and REFINEMENT in layers
+
+    def _delta(self, layers: Mapping[int, Chunk], reference: Rows) -> _Made:
         reader = PlaneReader(layers[0].open())
         base = read_delta(reader, reference, self.header.grid.quat, self.limits)
         reader.finish()
-        values = self._carried(base)
-        harmonics, intact = self._harmonics(layers, reference, base, values)
-        if not layers[0].header.flags & REFERENCE:
-            return None, values, intact
-        new = apply_delta(reference, base)
-        return new.with_harmonics(harmonics), values, intact
-
-    def _carried(self, base: BaseDelta) -> dict[str, np.ndarray]:
-        """Floats of the frame without changes of harmonics."""
-        if base.same_rows:
-            values = {name: array.copy() for name, array in self._values.items()}
-        else:
-            values = self._dequantizer.empty(base.total)
-            for name, array in self._values.items():
-                kept = array if base.removed is None else array[~base.removed]
-                values[name][: base.kept] = kept
-            new = slice(base.kept, None)
-            self._dequantizer.place(values, base.added.position, base.added.quat, new)
-            self._dequantizer.appearance(values, base.added, new)
-        looks = Rows(base.position, base.quat, base.log_scale, base.opacity, base.color)
-        self._dequantizer.place(values, base.position, base.quat, base.moved)
-        self._dequantizer.appearance(values, looks, base.changed)
-        return values
+        harmonics = self._harmonics(layers, reference, base)
+        sh = [
+            # Stale coefficients would give wrong colours; none give those of the base.
+            np.zeros((sh_rows(d), base.total), np.int16) if h is None else h.sh
+            for d, h in enumerate(harmonics, start=1)
+        ]
+        rows = apply_delta(reference, base).with_harmonics(sh)
+        there = [h for h in harmonics if h is not None]
+        finer = None
+        if self._residues is not None and self._has_refinement(layers, len(there)):
+            predicted = refine.predict(self._residues, base, there)
+            reader = PlaneReader(layers[REFINEMENT].open())
+            added = len(base.added)
+            finer = refine.read_delta(reader, predicted, self.header.sh_degree, added)
+        values = self._filled(rows, base, harmonics, finer)
+        return _Made(rows, None if finer is None else finer.residues, values, len(there))
 
     def _harmonics(
-        self,
-        layers: Mapping[int, Chunk],
-        reference: Rows,
-        base: BaseDelta,
-        values: dict[str, np.ndarray],
-    ) -> tuple[list[np.ndarray], int]:
-        result, intact = [], 0
+        self, layers: Mapping[int, Chunk], reference: Rows, base: BaseDelta
+    ) -> list[HarmonicsDelta | None]:
+        """Of each SH degree; None where it is missing, or useless since one was."""
+        result: list[HarmonicsDelta | None] = []
         for degree, old in enumerate(reference.sh, start=1):
-            if degree in layers and intact == degree - 1 and degree <= self._intact:
+            if degree in layers and None not in result and degree <= self._intact:
                 reader = PlaneReader(layers[degree].open())
-                sh, changed = read_harmonics_delta(reader, degree, old, base)
-                touched = np.concatenate([changed, np.arange(base.kept, base.total)])
-                self._dequantizer.harmonics(values, degree, sh[:, touched], touched)
-                intact = degree
+                result.append(read_harmonics_delta(reader, degree, old, base))
             else:
-                # Stale coefficients would give wrong colours; none give those of the base.
-                sh = np.zeros((sh_rows(degree), base.total), np.int16)
-                values["sh"][:, degree**2 : (degree + 1) ** 2] = 0
-            result.append(sh)
-        return result, intact
+                result.append(None)
+        return result
+
+    def _filled(
+        self,
+        rows: Rows,
+        base: BaseDelta,
+        harmonics: Sequence[HarmonicsDelta | None],
+        finer: refine.RefinementDelta | None,
+    ) -> Values:
+        """Floats of the frame: those of the reference, and what differs made anew."""
+        if finer is None and self._residues is not None:
+            return self._dequantizer.all(rows)  # the refinement is lost
+        values = self._carried(base)
+        changes = [base.moved, base.changed, *(None if h is None else h.changed for h in harmonics)]
+        for group, changed in enumerate(changes):
+            if changed is None:
+                values["sh"][:, (group - 1) ** 2 : group**2] = 0
+                continue
+            touched = np.zeros(base.total, bool)
+            touched[changed] = True
+            touched[base.kept :] = True
+            if finer is not None:
+                touched[finer.changed[group]] = True
+            residues = None if finer is None else finer.residues
+            self._dequantizer.fill(values, group, rows, residues, np.flatnonzero(touched))
+        return values
+
+    def _carried(self, base: BaseDelta) -> Values:
+        """Floats of the reference for the rows that stay, and room for those that are added."""
+        if base.same_rows:
+            return {name: array.copy() for name, array in self._values.items()}
+        values = self._dequantizer.empty(base.total)
+        for name, array in self._values.items():
+            values[name][: base.kept] = array if base.removed is None else array[~base.removed]
+        return values
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A frame, before it is handed out.
+
+    Attributes:
+        rows: integers of the base and of SH degrees, zeros for degrees that are missing.
+        residues: of the refinement, None if it is missing.
+        values: floats.
+        intact: SH degrees that are there.
+    """
+
+    rows: Rows
+    residues: refine.Residues | None
+    values: Values
+    intact: int
 
 
 def _by_layer(chunks: Iterable[Chunk]) -> dict[int, Chunk]:

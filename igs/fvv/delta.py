@@ -38,6 +38,8 @@ class BaseDelta:
         log_scale: (3, c) int16; opacity (1, c); color (3, c).
         added: new rows, without harmonics.
         kept: rows after the removal.
+        placed: (7, m) bool, components of position and quaternion with a residual.
+        restyled: (7, c) bool, components of scale, opacity and colour that differ.
     """
 
     removed: np.ndarray | None
@@ -50,6 +52,8 @@ class BaseDelta:
     color: np.ndarray
     added: Rows
     kept: int
+    placed: np.ndarray
+    restyled: np.ndarray
 
     @property
     def total(self) -> int:
@@ -115,28 +119,26 @@ def read_delta(reader: PlaneReader, reference: Rows, grid_quat: int, limits: Lim
     # Row numbers before the removal, to read the reference without copying it.
     sources = None if removed is None else np.flatnonzero(~removed)
     at = moved if sources is None else sources[moved]
-    position = carry_positions(reference.position[:, at], blocks)
-    for i in range(3):
-        position[i] += reader.ints(len(moved))
-    quat = carry_quats(reference.quat[:, at], blocks, grid_quat)
-    for i in range(4):
-        quat[i] += reader.ints(len(moved))
+    residual = _ints(reader, 7, len(moved))
+    position = carry_positions(reference.position[:, at], blocks) + residual[:3]
+    quat = carry_quats(reference.quat[:, at], blocks, grid_quat) + residual[3:]
     changed = np.flatnonzero(reader.bits(kept))
     at = changed if sources is None else sources[changed]
-    log_scale = _add(reader, reference.log_scale[:, at])
-    opacity = _add(reader, reference.opacity[:, at])
-    color = reference.color[:, at] + from_ycc(_add(reader, np.zeros((3, len(changed)), np.int16)))
+    looks = _ints(reader, 7, len(changed)).astype(np.int16)
+    looks[4:] = from_ycc(looks[4:])
     return BaseDelta(
         removed,
         moved,
         position.astype(np.int32),
         quat.astype(np.int16),
         changed,
-        log_scale,
-        opacity,
-        color,
+        reference.log_scale[:, at] + looks[:3],
+        reference.opacity[:, at] + looks[3:4],
+        reference.color[:, at] + looks[4:],
         read_base(reader, added, grid_quat),
         kept,
+        placed=residual != 0,
+        restyled=looks != 0,
     )
 
 
@@ -171,10 +173,25 @@ def write_harmonics_delta(
     write_harmonics(writer, added)
 
 
+@dataclass
+class HarmonicsDelta:
+    """One SH degree of a frame.
+
+    Attributes:
+        sh: (components, total) int16, all rows.
+        changed: (c,) int64, rows after the removal that changed.
+        differs: (components, c) bool, which components of them did.
+    """
+
+    sh: np.ndarray
+    changed: np.ndarray
+    differs: np.ndarray
+
+
 def read_harmonics_delta(
     reader: PlaneReader, degree: int, reference: np.ndarray, base: BaseDelta
-) -> tuple[np.ndarray, np.ndarray]:
-    """One SH degree of the frame, and the rows below `base.kept` that changed.
+) -> HarmonicsDelta:
+    """Decode one SH degree against the frame it refers to.
 
     Raises:
         FvvError: a payload that does not fit the frame's base, or is damaged.
@@ -183,11 +200,13 @@ def read_harmonics_delta(
         raise FvvError("payload: harmonics of another number of Gaussians than the base")
     changed = np.flatnonzero(reader.bits(base.kept))
     kept = reference.copy() if base.removed is None else reference[:, ~base.removed]
-    for values in kept:
-        values[changed] += reader.ints(len(changed)).astype(np.int16)
+    difference = _ints(reader, len(kept), len(changed)).astype(np.int16)
+    for values, more in zip(kept, difference, strict=True):
+        values[changed] += more
     added = read_harmonics(reader, degree, len(base.added))
     reader.finish()
-    return (np.concatenate([kept, added], axis=1) if added.size else kept), changed
+    sh = np.concatenate([kept, added], axis=1) if added.size else kept
+    return HarmonicsDelta(sh, changed, difference != 0)
 
 
 def _read_counts(
@@ -204,7 +223,9 @@ def _read_counts(
     return (removed if num_removed else None), kept, added
 
 
-def _add(reader: PlaneReader, values: np.ndarray) -> np.ndarray:
-    for i in range(len(values)):
-        values[i] += reader.ints(values.shape[1]).astype(np.int16)
+def _ints(reader: PlaneReader, components: int, count: int) -> np.ndarray:
+    """(components, count) int32."""
+    values = np.empty((components, count), np.int32)
+    for i in range(components):
+        values[i] = reader.ints(count)
     return values

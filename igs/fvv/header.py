@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from igs.fvv.chunks import HEAD, Chunk, make_chunk
+from igs.fvv.chunks import HEAD, REFINEMENT, Chunk, make_chunk
 from igs.fvv.errors import FvvError
-from igs.fvv.rows import MAX_DEGREE, Grid
+from igs.fvv.rows import MAX_DEGREE, MOST_REFINED, Grid
 from igs.scene import Camera
 
 
@@ -24,6 +24,8 @@ class StreamHeader:
         cameras: of the rig, for views and pictures in the picture.
         error_bounds: largest error of each attribute, as the encoder promises; see `encoder`.
         background: RGB 0..1.
+        refine: steps of the refinement layer in one of the grid; 1 if there is no such layer.
+        refined_error_bounds: largest errors where that layer is there; empty without it.
         extra: anything else that JSON can hold; readers ignore what they do not know.
     """
 
@@ -34,10 +36,18 @@ class StreamHeader:
     cameras: tuple[Camera, ...] = ()
     error_bounds: dict[str, float] = field(default_factory=dict)
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    refine: int = 1
+    refined_error_bounds: dict[str, float] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Numbers of the stream's layers, the base first."""
+        return (*range(self.sh_degree + 1), *((REFINEMENT,) if self.refine > 1 else ()))
 
     def to_json(self) -> dict[str, Any]:
         """As written."""
+        refine = {"factor": self.refine, "error_bounds": self.refined_error_bounds}
         return {
             "sh_degree": self.sh_degree,
             "time_base": list(self.time_base),
@@ -48,6 +58,7 @@ class StreamHeader:
             "background": list(self.background),
             "error_bounds": self.error_bounds,
             "cameras": [_camera_json(camera) for camera in self.cameras],
+            **({"refine": refine} if self.refine > 1 else {}),
             "extra": self.extra,
         }
 
@@ -88,8 +99,10 @@ class StreamHeader:
             time_base=(numerator, denominator),
             bounds=(_triple(value["bounds"][0]), _triple(value["bounds"][1])),
             cameras=tuple(_camera(entry) for entry in value.get("cameras", [])),
-            error_bounds={str(k): float(v) for k, v in value.get("error_bounds", {}).items()},
+            error_bounds=_bounds(value.get("error_bounds", {})),
             background=_triple(value.get("background", (0, 0, 0))),
+            refine=_refine(value.get("refine")),
+            refined_error_bounds=_bounds((value.get("refine") or {}).get("error_bounds", {})),
             extra=dict(value.get("extra", {})),
         )
 
@@ -104,6 +117,19 @@ def _grid(value: dict[str, Any]) -> Grid:
         color=float(value["color"]),
         sh=_triple(value["sh"]),
     )
+
+
+def _refine(value: Any) -> int:
+    if value is None:
+        return 1
+    factor = _whole(value["factor"], "refine.factor")
+    if not 2 <= factor <= MOST_REFINED:
+        raise FvvError(f"header: refine.factor {factor}, must be 2 to {MOST_REFINED}")
+    return factor
+
+
+def _bounds(value: dict[str, Any]) -> dict[str, float]:
+    return {str(k): float(v) for k, v in value.items()}
 
 
 def _whole(value: Any, name: str) -> int:

@@ -16,39 +16,40 @@ _NEAR = 8.0  # steps of position, quantiles of which tell whether rows kept thei
 _REACH = 4.0  # distance by `_distances` up to which rows may be matched
 
 
-def match_rows(old: Targets, new: Targets) -> np.ndarray:
+def match_rows(old: Targets, new: Targets, unit: float = 1.0) -> np.ndarray:
     """For each old row the new row that continues it, -1 if none does; no new row twice.
 
     Args:
         old: N rows, in steps of one grid.
         new: M rows, the same.
+        unit: what counts as one step for all that is said in steps here.
     """
     result = np.full(len(old), -1, np.int64)
     if not len(old) or not len(new):
         return result
-    if len(old) == len(new) and _keeps_order(old, new):
+    if len(old) == len(new) and _keeps_order(old, new, unit):
         return np.arange(len(old))
     _match_equal(old, new, result)
     left_old = np.flatnonzero(result < 0)
     left_new = np.setdiff1d(np.arange(len(new)), result[result >= 0])
     if len(left_old) and len(left_new):
         a, b = old.select(left_old), new.select(left_new)
-        if len(a) == len(b) and _keeps_order(a, b):
+        if len(a) == len(b) and _keeps_order(a, b, unit):
             result[left_old] = left_new
         else:
-            found = _match_near(a, b)
+            found = _match_near(a, b, unit)
             result[left_old] = np.where(found >= 0, left_new[found], -1)
     return result
 
 
-def _keeps_order(old: Targets, new: Targets) -> bool:
+def _keeps_order(old: Targets, new: Targets, unit: float) -> bool:
     """Whether most rows stayed close to where they were, measured by their own size in steps."""
     moved = np.abs(old.position - new.position).max(axis=0)
     shuffled = np.abs(old.position - np.roll(new.position, len(moved) // 2, axis=1)).max(axis=0)
     recolored = np.abs(old.color - new.color).max(axis=0)
     mixed = np.abs(old.color - np.roll(new.color, len(moved) // 2, axis=1)).max(axis=0)
-    near = np.quantile(moved, 0.9) <= max(_NEAR, 0.25 * np.median(shuffled))
-    return bool(near and np.median(recolored) <= max(2.0, 0.5 * np.median(mixed)))
+    near = np.quantile(moved, 0.9) <= max(_NEAR * unit, 0.25 * np.median(shuffled))
+    return bool(near and np.median(recolored) <= max(2.0 * unit, 0.5 * np.median(mixed)))
 
 
 def _match_equal(old: Targets, new: Targets, result: np.ndarray) -> None:
@@ -74,13 +75,13 @@ def _keys(rows: Targets) -> np.ndarray:
     return keys
 
 
-def _match_near(old: Targets, new: Targets) -> np.ndarray:
+def _match_near(old: Targets, new: Targets, unit: float) -> np.ndarray:
     """Nearest pairs first, each row once, within reach."""
     count = min(_NEIGHBOURS, len(new))
     tree = KDTree(new.position.T)
     _, index = tree.query(old.position.T, k=count)
     index = index.reshape(len(old), -1)
-    distance = _distances(old, new, index)
+    distance = _distances(old, new, index, unit)
     rows, ranks = np.nonzero(distance <= _REACH)
     order = np.argsort(distance[rows, ranks], kind="stable")
     rows, columns = rows[order], index[rows, ranks][order]
@@ -92,14 +93,14 @@ def _match_near(old: Targets, new: Targets) -> np.ndarray:
     return result
 
 
-def _distances(old: Targets, new: Targets, index: np.ndarray) -> np.ndarray:
+def _distances(old: Targets, new: Targets, index: np.ndarray, unit: float) -> np.ndarray:
     """(N, k) how unlike each old row is to k new ones: in place, by its own size, shape, colour."""
     total = np.zeros(index.shape)
     typical = np.linalg.norm(old.position[:, :, None] - new.position[:, index], axis=0)
-    unit = max(2 * float(np.median(typical[:, -1])), 1e-9)
-    total += (typical / unit) ** 2
+    usual = max(2 * float(np.median(typical[:, -1])), 1e-9)
+    total += (typical / usual) ** 2
     for name, scale in (("log_scale", 8.0), ("color", 16.0)):
         a, b = getattr(old, name), getattr(new, name)
         for mine, theirs in zip(a, b, strict=True):
-            total += ((mine[:, None] - theirs[index]) / scale) ** 2
+            total += ((mine[:, None] - theirs[index]) / (scale * unit)) ** 2
     return np.sqrt(total)

@@ -9,7 +9,8 @@ import torch
 
 from igs.config.fvv import FvvConfig
 from igs.fvv.decoder import Decoder
-from igs.fvv.encoder import Encoder, SourceFrame, make_header
+from igs.fvv.encoder import Encoder, SourceFrame
+from igs.fvv.grid import make_header
 from igs.gaussians import Gaussians
 from igs.render import render
 from igs.scene import Camera

@@ -185,7 +185,7 @@ class FvvReader:
                 if layer == 0:
                     raise
                 self._note(offset, entry.frame, f"layer {layer}: {error}")
-                return found[:-1] if len(found) > layer else found
+                return [chunk for chunk in found if chunk.header.layer < layer]
         if not found or found[0].header.layer != 0:
             raise FvvError(f"frame {entry.frame}: its base layer is missing")
         return found

@@ -16,6 +16,7 @@ from igs.gaussians import Gaussians
 
 SH_C0 = 0.28209479177387814
 MAX_DEGREE = 3
+MOST_REFINED = 64  # steps of the refinement layer in one of the grid
 POSITION_LIMIT = (1 << 30) - 1
 SCALE_LIMIT = 20.0  # of |log_scale|
 _INT16 = (1 << 15) - 1

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,7 +16,9 @@ from yaml import YAMLError
 from igs.fvv.encoder import SourceFrame
 from igs.gaussians import Gaussians, read_ply
 from igs.motion import Motion, warp
-from igs.stream.folder import RunFolder
+
+if TYPE_CHECKING:
+    from igs.stream.folder import RunFolder
 
 _DEFAULT_FPS = 30.0
 
@@ -84,6 +86,9 @@ def find_frames(paths: Sequence[str | Path], fps: float = _DEFAULT_FPS) -> Frame
     if missing:
         raise FileNotFoundError(f"{missing[0]}: no such file or folder")
     if len(found) == 1 and found[0].is_dir():
+        # Who only reads containers has no need of the engine, which this brings with it.
+        from igs.stream.folder import RunFolder
+
         folder = RunFolder(found[0])
         records = tuple(folder.read_records())
         if records:

@@ -99,7 +99,7 @@ def _describe(path: Path) -> dict[str, Any]:
             "first": entries[0].frame if entries else None,
             "last": entries[-1].frame if entries else None,
             "seconds": seconds,
-            "layers": header.sh_degree + 1,
+            "layers": len(header.layers),
             "finished": reader.indexed,
             "damage": [str(damage) for damage in reader.damage],
             "cameras": [camera.name for camera in header.cameras],

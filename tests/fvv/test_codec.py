@@ -49,7 +49,9 @@ def test_every_frame_keeps_to_the_stated_errors(preset: str, degree: int):
         decoded = decoder.decode(encoder.push(frame))
         order = torch.from_numpy(encoder._sources)
         assert sorted(order.tolist()) == list(range(len(frame.gaussians)))
-        check_errors(frame.gaussians.select(order), decoded.gaussians, header.error_bounds)
+        assert decoded.layers == len(header.layers)
+        bounds = header.refined_error_bounds or header.error_bounds
+        check_errors(frame.gaussians.select(order), decoded.gaussians, bounds)
         assert encoder._rows is not None
         assert decoder._rows is not None
         assert encoder._rows.equals(decoder._rows)
@@ -206,7 +208,15 @@ def test_a_grid_that_makes_no_sense_is_refused(change: dict):
 
 
 @pytest.mark.parametrize(
-    "change", [{"hold": -1.0}, {"codec": "lzma"}, {"level": 0}, {"sh": 0.0}, {"intra_interval": 0}]
+    "change",
+    [
+        {"hold": -1.0},
+        {"codec": "lzma"},
+        {"level": 0},
+        {"sh": 0.0},
+        {"refine": 65},
+        {"intra_interval": 0},
+    ],
 )
 def test_settings_out_of_range_are_named(change: dict):
     with pytest.raises(ValueError, match=f"fvv.{next(iter(change))}"):

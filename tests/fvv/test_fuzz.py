@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from igs.fvv import Decoder, Encoder, FvvConfig, FvvError, FvvReader, Limits, StreamHeader
 from igs.fvv.chunks import FRAME, HEAD, Chunk, make_chunk
-from igs.fvv.encoder import make_header
+from igs.fvv.grid import make_header
 
 from .conftest import stream, write
 
