@@ -96,7 +96,7 @@ def test_listing_and_description(client: httpx.Client):
     assert entry["name"] == "one.fvv"
     assert entry["live"] is False
     about = client.get("/api/v1/recordings/one.fvv").json()
-    assert (about["frames"], about["layers"], about["finished"]) == (8, 2, False)
+    assert (about["frames"], about["layers"], about["finished"]) == (8, 3, False)
     assert about["seconds"] == pytest.approx(7 / 15, abs=1e-3)
     assert about["damage"] == []
     assert about["report"] is None

@@ -14,6 +14,7 @@ from igs.serve.publisher import PublishedFrame
 from igs.serve.viewer import ViewerQueue
 
 POLICY = ViewerPolicy(queue_frames=8, calm_frames=4)
+LAYERS = 3  # base, SH degree 1, finer steps: what the live preset makes
 
 
 def chunks_of(message: bytes) -> Iterator[Chunk]:
@@ -51,13 +52,13 @@ def balanced(queue: ViewerQueue) -> bool:
 
 
 def test_a_fast_viewer_gets_everything(frames: list[PublishedFrame], start: bytes):
-    queue, decoder = ViewerQueue(POLICY, 2), decoder_for(start)
+    queue, decoder = ViewerQueue(POLICY, LAYERS), decoder_for(start)
     for frame in frames[:60]:
         queue.push(frame)
         message = queue.pop()
         assert message is not None
-        assert message == frame.message(2)
-        assert decoder.decode(chunks_of(message)).layers == 2
+        assert message == frame.message(LAYERS)
+        assert decoder.decode(chunks_of(message)).layers == LAYERS
     assert queue.counts.dropped == 0
     assert queue.counts.fewer_layers == 0
     assert balanced(queue)
@@ -68,7 +69,7 @@ def test_a_slow_viewer_gets_less_and_never_anything_broken(
     frames: list[PublishedFrame], start: bytes, pace: float
 ):
     """The viewer takes one message for every `pace` frames published."""
-    queue, decoder = ViewerQueue(POLICY, 2), decoder_for(start)
+    queue, decoder = ViewerQueue(POLICY, LAYERS), decoder_for(start)
     shown, due = [], 0.0
     for number, frame in enumerate(frames):
         queue.push(frame)
@@ -86,27 +87,28 @@ def test_a_slow_viewer_gets_less_and_never_anything_broken(
 
 
 def test_layers_go_before_frames_and_come_back_last(frames: list[PublishedFrame]):
-    queue, seen = ViewerQueue(POLICY, 2), []
-    for frame in frames[:4]:
+    queue, seen = ViewerQueue(POLICY, LAYERS), []
+    for frame in frames[:5]:
         queue.push(frame)
         seen.append(queue.quality)
-    assert seen[-1] == {"layers": 1, "of": 2, "frames": "all"}
+    assert [quality["layers"] for quality in seen] == [3, 3, 3, 2, 1]
+    assert seen[-1]["frames"] == "all"
     assert queue.counts.dropped == 0
-    for frame in frames[4:6]:
+    for frame in frames[5:7]:
         queue.push(frame)
-    assert queue.quality == {"layers": 1, "of": 2, "frames": "references"}
-    for frame in frames[6:40]:
+    assert queue.quality == {"layers": 1, "of": LAYERS, "frames": "references"}
+    for frame in frames[7:60]:
         while queue.pop():
             pass
         queue.push(frame)
         seen.append(queue.quality)
-    assert queue.quality == {"layers": 2, "of": 2, "frames": "all"}
-    back = seen.index({"layers": 1, "of": 2, "frames": "all"}, 5)
-    assert seen.index({"layers": 2, "of": 2, "frames": "all"}, 5) > back
+    assert queue.quality == {"layers": LAYERS, "of": LAYERS, "frames": "all"}
+    back = seen.index({"layers": 1, "of": LAYERS, "frames": "all"}, 5)
+    assert seen.index({"layers": LAYERS, "of": LAYERS, "frames": "all"}, 5) > back
 
 
 def test_a_viewer_that_takes_nothing_costs_nothing(frames: list[PublishedFrame]):
-    queue = ViewerQueue(POLICY, 2)
+    queue = ViewerQueue(POLICY, LAYERS)
     for frame in frames:
         queue.push(frame)
         assert len(queue) < POLICY.queue_frames
@@ -116,8 +118,8 @@ def test_a_viewer_that_takes_nothing_costs_nothing(frames: list[PublishedFrame])
 
 
 def test_bytes_are_bounded_too(frames: list[PublishedFrame]):
-    limit = 2 * frames[0].num_bytes(2)
-    queue = ViewerQueue(ViewerPolicy(queue_frames=1000, queue_bytes=limit), 2)
+    limit = 2 * frames[0].num_bytes(LAYERS)
+    queue = ViewerQueue(ViewerPolicy(queue_frames=1000, queue_bytes=limit), LAYERS)
     for frame in frames:
         queue.push(frame)
         waiting = sum(f.num_bytes(layers) for f, layers in queue._queue)
@@ -129,7 +131,7 @@ def test_who_joins_late_begins_at_the_newest_key_frame(frames: list[PublishedFra
     newest = frames[:31]
     last_intra = max(i for i, frame in enumerate(newest) if frame.intra)
     beginning = [f for f in newest[last_intra:] if f.reference]
-    queue, decoder = ViewerQueue(POLICY, 2, beginning), decoder_for(start)
+    queue, decoder = ViewerQueue(POLICY, LAYERS, beginning), decoder_for(start)
     shown = []
     for frame in frames[31:40]:
         queue.push(frame)
@@ -141,7 +143,7 @@ def test_who_joins_late_begins_at_the_newest_key_frame(frames: list[PublishedFra
 
 
 def test_wishes_of_the_viewer(frames: list[PublishedFrame], start: bytes):
-    queue, decoder = ViewerQueue(POLICY, 2), decoder_for(start)
+    queue, decoder = ViewerQueue(POLICY, LAYERS), decoder_for(start)
     queue.ask(layers=1, keys_only=True)
     for frame in frames[:20]:
         queue.push(frame)
@@ -150,11 +152,11 @@ def test_wishes_of_the_viewer(frames: list[PublishedFrame], start: bytes):
             assert decoded.is_key
             assert decoded.layers == 1
     assert queue.counts.dropped_candidates == 10
-    queue.ask(layers=2, keys_only=False)
+    queue.ask(layers=LAYERS, keys_only=False)
     layers = []
     for frame in frames[20:60]:
         queue.push(frame)
         while message := queue.pop():
             layers.append(decoder.decode(chunks_of(message)).layers)
     assert layers[0] == 1
-    assert layers[-1] == 2
+    assert layers[-1] == LAYERS

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import websockets
 
-from igs.fvv import Chunk, ChunkHeader, FvvError
-from igs.fvv.chunks import FRAME, HEADER_BYTES, INTRA, MAGIC, REFERENCE
+from igs.fvv import Chunk, ChunkHeader, FvvError, StreamHeader
+from igs.fvv.chunks import FRAME, HEADER_BYTES, INTRA, MAGIC, PREFIX_BYTES, REFERENCE
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Watched:
     end: str = ""
     reference: int = -1
     live_from: int = 0
+    stream_layers: tuple[int, ...] = ()
 
     def take(self, message: bytes | str) -> None:
         """Look at one message."""
@@ -38,6 +39,9 @@ class Watched:
         elif not self.started:
             self.started = message.startswith(MAGIC)
             self.broken += not self.started
+            head = message[PREFIX_BYTES:]
+            chunk = Chunk(ChunkHeader.unpack(head[:HEADER_BYTES]), head[HEADER_BYTES:])
+            self.stream_layers = StreamHeader.from_chunk(chunk).layers
         else:
             try:
                 self._frame(message)
@@ -53,7 +57,8 @@ class Watched:
             chunks.append(chunk.header)
             at += len(chunk)
         head = chunks[0]
-        whole = at == len(message) and [c.layer for c in chunks] == list(range(len(chunks)))
+        layers = tuple(c.layer for c in chunks)
+        whole = at == len(message) and layers == self.stream_layers[: len(layers)]
         known = head.flags & INTRA or head.refers_to == self.reference
         ascending = not self.frames or head.frame > self.frames[-1]
         one = all(c.kind == FRAME and c.frame == head.frame for c in chunks)
