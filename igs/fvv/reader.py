@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from igs.fvv.chunks import (
     FRAME,
@@ -78,7 +79,8 @@ class FvvReader:
     """Reads a file, whole, growing, cut off or damaged.
 
     Args:
-        path: the file.
+        source: the file; or one that is open for reading bytes and can seek, which is then closed
+            by `close`.
         limits: what is accepted at most.
 
     Attributes:
@@ -92,11 +94,15 @@ class FvvReader:
             there yet.
     """
 
-    def __init__(self, path: str | Path, limits: Limits = DEFAULT_LIMITS) -> None:
-        self.path, self.limits = Path(path), limits
+    def __init__(self, source: str | Path | BinaryIO, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        if isinstance(source, str | Path):
+            self.path = Path(source)
+            self._file: BinaryIO = self.path.open("rb")
+        else:
+            self.path, self._file = Path(getattr(source, "name", "stream")), source
         self.damage: list[Damage] = []
         self._entries: dict[int, FrameEntry] = {}
-        self._file = self.path.open("rb")
         try:
             self._size = self._file.seek(0, 2)
             check_prefix(self._read(0, PREFIX_BYTES))

@@ -67,7 +67,7 @@ class FvvWriter:
         chunks = list(chunks)
         at = self._at
         for chunk in chunks:
-            self._entries.append(_entry(at, chunk.header))
+            self._entries.append(index_entry(at, chunk.header))
             at += len(chunk)
         return self._write(b"".join(chunk.pack() for chunk in chunks))
 
@@ -96,6 +96,7 @@ class FvvWriter:
         return len(data)
 
 
-def _entry(offset: int, header: ChunkHeader) -> bytes:
+def index_entry(offset: int, header: ChunkHeader) -> bytes:
+    """One entry of the index: a frame's chunk and where it begins."""
     length = HEADER_BYTES + header.stored
     return ENTRY.pack(offset, length, header.frame, header.refers_to, header.layer, header.flags, 0)
