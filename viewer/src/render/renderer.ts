@@ -131,8 +131,9 @@ export class Renderer {
     if (!this.gpu || !view || this.gl.isContextLost()) return;
     const { splats, lines, target } = this.gpu;
     const small = resized(view, scale);
+    splats.prepare(small, this.kernel);
     target.begin(small.width, small.height);
-    splats.draw(small, this.kernel);
+    splats.draw(small);
     const to = output ?? { framebuffer: null, viewport: [0, 0, view.width, view.height] as const };
     target.presentTo(to.framebuffer, to.viewport, this.background);
     lines.draw(view);

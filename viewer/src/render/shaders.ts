@@ -9,13 +9,30 @@ export const ROW = 1024;
 /** Texels per row of the texture of spherical harmonics. */
 export const SH_ROW = 4096;
 
-export const SPLAT_VERTEX = `#version 300 es
+/** Quads that one instance draws: software renderers treat every instance as a draw of its own. */
+export const BATCH = 4096;
+
+/** A triangle that covers the viewport. */
+export const COVER_VERTEX = `#version 300 es
+out vec2 v_place;
+void main() {
+  v_place = vec2(float(gl_VertexID & 1), float(gl_VertexID >> 1)) * 2.0;
+  gl_Position = vec4(v_place * 2.0 - 1.0, 0.0, 1.0);
+}
+`;
+
+/**
+ * First pass, one fragment for each Gaussian in drawing order: its ellipse and colour on screen, so
+ * that the corners of its quad need not compute them again. Into integer textures, which every
+ * WebGL2 can render to.
+ */
+export const PROJECT_FRAGMENT = `#version 300 es
 precision highp float;
 precision highp int;
 precision highp sampler2D;
+precision highp usampler2D;
 
-layout(location = 0) in uint a_row;
-
+uniform usampler2D u_order;
 uniform sampler2D u_centers;
 uniform sampler2D u_rotations;
 uniform sampler2D u_scales;
@@ -31,9 +48,12 @@ uniform vec2 u_limit; // guard band, tangents
 uniform float u_kernel; // variance of the low-pass, square pixels
 uniform int u_degree;
 
-flat out vec2 v_center;
-flat out mat2 v_whiten; // pixels to standard deviations
-flat out vec4 v_color; // RGB, opacity
+uniform int u_count;
+
+// Centre, and the larger half axis of one standard deviation; pixels.
+layout(location = 0) out highp uvec4 o_place;
+// The other half axis, opacity (0: not drawn), RGB as halves.
+layout(location = 1) out highp uvec4 o_look;
 
 const float NEAR = 0.2;
 const float CUT = 1.0 / 255.0;
@@ -74,17 +94,17 @@ mat3 matrixOf(vec4 q) { // w x y z
 }
 
 void main() {
-  gl_Position = vec4(0.0, 0.0, 2.0, 1.0); // outside: not drawn
-  v_center = vec2(0.0);
-  v_whiten = mat2(0.0);
-  v_color = vec4(0.0);
-  int row = int(a_row);
+  o_place = uvec4(0u);
+  o_look = uvec4(0u);
+  ivec2 here = ivec2(gl_FragCoord.xy);
+  if (here.y * ${ROW} + here.x >= u_count) return;
+  int row = int(texelFetch(u_order, here, 0).r);
   vec3 center = texelFetch(u_centers, at(row), 0).xyz;
   vec3 t = u_rotation * center + u_translation;
   if (!(t.z > NEAR)) return;
   float opacity = texelFetch(u_opacities, at(row), 0).r;
   vec2 focal = u_intrinsics.xy;
-  v_center = focal * t.xy / t.z + u_intrinsics.zw;
+  vec2 pixel = focal * t.xy / t.z + u_intrinsics.zw;
 
   // The two rows of J R Q diag(s): their products are the covariance on screen.
   vec2 tangent = clamp(t.xy / t.z, -u_limit, u_limit);
@@ -111,24 +131,58 @@ void main() {
   vec2 along = a >= c ? vec2(large - c, b) : vec2(b, large - a);
   float size = length(along);
   along = size > 1e-9 * large ? along / size : vec2(1.0, 0.0);
-  vec2 across = vec2(-along.y, along.x);
-  v_whiten = mat2(
-    vec2(along.x / sqrt(large), across.x / sqrt(small)),
-    vec2(along.y / sqrt(large), across.y / sqrt(small)));
-
-  // Where opacity exp(-r r / 2) falls below the cut; a hair more against rounding of corners.
-  float r = sqrt(max(0.0, 2.0 * log(opacity / CUT)));
-  vec2 reach = r * sqrt(vec2(large, small)) + 0.02;
-  vec2 extent = abs(along) * reach.x + abs(across) * reach.y;
-  if (any(lessThan(v_center + extent, vec2(0.0))) || any(greaterThan(v_center - extent, u_size))) {
-    return;
-  }
-  vec2 corner = vec2(float(gl_VertexID & 1), float(gl_VertexID >> 1)) * 2.0 - 1.0;
-  vec2 pixel = v_center + along * (corner.x * reach.x) + across * (corner.y * reach.y);
+  float r = sqrt(2.0 * log(opacity / CUT)); // where it falls below the cut
+  vec2 extent = r * sqrt(vec2(a, c));
+  if (any(lessThan(pixel + extent, vec2(-1.0)))) return;
+  if (any(greaterThan(pixel - extent, u_size + 1.0))) return;
 
   vec3 rgb = 0.5 + 0.28209479177387814 * texelFetch(u_colors, at(row), 0).rgb;
   if (u_degree > 0) rgb += harmonics(row, normalize(center - u_eye));
-  v_color = vec4(max(rgb, 0.0), opacity);
+  rgb = max(rgb, 0.0);
+  o_place = floatBitsToUint(vec4(pixel, along * sqrt(large)));
+  o_look = uvec4(floatBitsToUint(vec2(sqrt(small), opacity)),
+    packHalf2x16(rgb.rg), packHalf2x16(vec2(rgb.b, 0.0)));
+}
+`;
+
+/** Second pass: a quad about the part of each ellipse that can be seen. */
+export const SPLAT_VERTEX = `#version 300 es
+precision highp float;
+
+precision highp int;
+precision highp usampler2D;
+
+uniform usampler2D u_place;
+uniform usampler2D u_look;
+uniform int u_count;
+uniform vec2 u_size;
+flat out vec2 v_center;
+flat out mat2 v_whiten; // pixels to standard deviations
+flat out vec4 v_color;
+
+void main() {
+  v_center = vec2(0.0);
+  v_whiten = mat2(0.0);
+  v_color = vec4(0.0);
+  gl_Position = vec4(0.0, 0.0, 2.0, 1.0); // outside
+  int i = gl_InstanceID * ${BATCH} + gl_VertexID / 4;
+  if (i >= u_count) return;
+  ivec2 at = ivec2(i % ${ROW}, i / ${ROW});
+  uvec4 look = texelFetch(u_look, at, 0);
+  float opacity = uintBitsToFloat(look.y);
+  if (opacity == 0.0) return;
+  vec4 place = uintBitsToFloat(texelFetch(u_place, at, 0));
+  v_center = place.xy;
+  v_color = vec4(unpackHalf2x16(look.z), unpackHalf2x16(look.w).x, opacity);
+  float large = length(place.zw), small = uintBitsToFloat(look.x);
+  vec2 along = place.zw / large;
+  vec2 across = vec2(-along.y, along.x);
+  v_whiten = mat2(
+    vec2(along.x / large, across.x / small), vec2(along.y / large, across.y / small));
+  // A hair more against the rounding of corners to parts of a pixel.
+  vec2 reach = sqrt(2.0 * log(255.0 * opacity)) * vec2(large, small) + 0.02;
+  vec2 corner = (vec2(float(gl_VertexID & 1), float(gl_VertexID >> 1 & 1)) * 2.0 - 1.0) * reach;
+  vec2 pixel = v_center + along * corner.x + across * corner.y;
   gl_Position = vec4(2.0 * pixel.x / u_size.x - 1.0, 1.0 - 2.0 * pixel.y / u_size.y, 0.0, 1.0);
 }
 `;
@@ -140,23 +194,13 @@ flat in vec2 v_center;
 flat in mat2 v_whiten;
 flat in vec4 v_color;
 uniform vec2 u_size;
-uniform vec2 u_origin; // of the viewport in the target, pixels from below
 out vec4 o_color;
 
 void main() {
-  vec2 pixel = gl_FragCoord.xy - u_origin;
-  vec2 d = v_whiten * (vec2(pixel.x, u_size.y - pixel.y) - v_center);
+  vec2 d = v_whiten * (vec2(gl_FragCoord.x, u_size.y - gl_FragCoord.y) - v_center);
   float alpha = min(0.99, v_color.a * exp(-0.5 * dot(d, d)));
   if (alpha < 1.0 / 255.0) discard;
   o_color = vec4(v_color.rgb * alpha, alpha);
-}
-`;
-
-export const PRESENT_VERTEX = `#version 300 es
-out vec2 v_place;
-void main() {
-  v_place = vec2(float(gl_VertexID & 1), float(gl_VertexID >> 1)) * 2.0;
-  gl_Position = vec4(v_place * 2.0 - 1.0, 0.0, 1.0);
 }
 `;
 

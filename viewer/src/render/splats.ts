@@ -3,51 +3,43 @@
 import type { FrameData } from "../fvv/types.ts";
 import { center, type View } from "./camera.ts";
 import { ArrayTexture, program, uniforms } from "./gl.ts";
-import { ROW, SH_ROW, SPLAT_FRAGMENT, SPLAT_VERTEX } from "./shaders.ts";
+import { Projection } from "./projection.ts";
+import {
+  BATCH, COVER_VERTEX, PROJECT_FRAGMENT, ROW, SH_ROW, SPLAT_FRAGMENT, SPLAT_VERTEX,
+} from "./shaders.ts";
 
-const UNIFORMS = [
-  "u_centers", "u_rotations", "u_scales", "u_opacities", "u_colors", "u_sh",
-  "u_rotation", "u_translation", "u_eye", "u_intrinsics", "u_size", "u_limit",
-  "u_kernel", "u_degree", "u_origin",
+const ARRAYS = ["centers", "rotations", "scales", "opacities", "colors", "sh"] as const;
+const PROJECT_UNIFORMS = [
+  "u_rotation", "u_translation", "u_intrinsics", "u_size", "u_eye", "u_limit", "u_kernel",
+  "u_degree", "u_count",
 ] as const;
+const SPLAT_UNIFORMS = ["u_size", "u_count"] as const;
 
 const GUARD = 1.3; // fields of view, as in the rasterizer
 
+type Locations<Names extends readonly string[]> = Record<Names[number], WebGLUniformLocation | null>;
+
 export class Splats {
-  private readonly program: WebGLProgram;
-  private readonly at: Record<(typeof UNIFORMS)[number], WebGLUniformLocation | null>;
-  private readonly vertices: WebGLVertexArrayObject;
-  private readonly orderBuffer: WebGLBuffer;
-  private readonly textures: Record<
-    "centers" | "rotations" | "scales" | "opacities" | "colors" | "sh",
-    ArrayTexture
-  >;
+  private readonly project: WebGLProgram;
+  private readonly projectAt: Locations<typeof PROJECT_UNIFORMS>;
+  private readonly splat: WebGLProgram;
+  private readonly splatAt: Locations<typeof SPLAT_UNIFORMS>;
+  private readonly projection: Projection;
+  private readonly quads: WebGLVertexArrayObject;
+  private readonly textures: Record<(typeof ARRAYS)[number], ArrayTexture>;
   private degree = 0;
   private drawn = 0;
 
   constructor(private readonly gl: WebGL2RenderingContext) {
-    this.program = program(gl, SPLAT_VERTEX, SPLAT_FRAGMENT);
-    this.at = uniforms(gl, this.program, UNIFORMS);
-    const rgb = { internal: gl.RGB32F, format: gl.RGB, channels: 3 } as const;
-    const rgba = { internal: gl.RGBA32F, format: gl.RGBA, channels: 4 } as const;
-    const red = { internal: gl.R32F, format: gl.RED, channels: 1 } as const;
-    const halves = { internal: gl.RGB16F, format: gl.RGB, channels: 3 } as const;
-    this.textures = {
-      centers: new ArrayTexture(gl, rgb, ROW),
-      rotations: new ArrayTexture(gl, rgba, ROW),
-      scales: new ArrayTexture(gl, rgb, ROW),
-      opacities: new ArrayTexture(gl, red, ROW),
-      colors: new ArrayTexture(gl, rgb, ROW),
-      sh: new ArrayTexture(gl, halves, SH_ROW),
-    };
-    this.vertices = gl.createVertexArray();
-    this.orderBuffer = gl.createBuffer();
-    gl.bindVertexArray(this.vertices);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.orderBuffer);
-    gl.enableVertexAttribArray(0);
-    gl.vertexAttribIPointer(0, 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribDivisor(0, 1);
-    gl.bindVertexArray(null);
+    this.project = program(gl, COVER_VERTEX, PROJECT_FRAGMENT);
+    this.projectAt = uniforms(gl, this.project, PROJECT_UNIFORMS);
+    setSamplers(gl, this.project, [...ARRAYS, "order"]);
+    this.splat = program(gl, SPLAT_VERTEX, SPLAT_FRAGMENT);
+    this.splatAt = uniforms(gl, this.splat, SPLAT_UNIFORMS);
+    setSamplers(gl, this.splat, ["place", "look"]);
+    this.textures = makeTextures(gl);
+    this.projection = new Projection(gl);
+    this.quads = makeQuads(gl);
   }
 
   /** Bytes that the last frame sent to the GPU. */
@@ -69,46 +61,93 @@ export class Splats {
 
   /** Indices in drawing order; the first `count` are drawn. */
   setOrder(order: Uint32Array, count: number): void {
-    const { gl } = this;
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.orderBuffer);
-    gl.bufferData(gl.ARRAY_BUFFER, order.subarray(0, count), gl.DYNAMIC_DRAW);
+    this.projection.setOrder(order, count);
     this.drawn = count;
   }
 
-  /**
-   * Draw into the framebuffer that is bound, premultiplied, back to front.
-   *
-   * @param origin lower left corner of the viewport, pixels.
-   * @param kernel variance of the low-pass on screen, square pixels.
-   */
-  draw(view: View, kernel: number, origin: readonly [number, number] = [0, 0]): void {
-    const { gl, at } = this;
+  /** First pass: ellipses and colours of all Gaussians in a view. Binds a framebuffer of its own. */
+  prepare(view: View, kernel: number): void {
+    const { gl, projectAt: at } = this;
     if (this.drawn === 0) return;
-    gl.useProgram(this.program);
-    Object.values(this.textures).forEach((texture, unit) => {
-      gl.activeTexture(gl.TEXTURE0 + unit);
-      gl.bindTexture(gl.TEXTURE_2D, texture.texture);
-    });
-    gl.uniform1i(at.u_centers, 0);
-    gl.uniform1i(at.u_rotations, 1);
-    gl.uniform1i(at.u_scales, 2);
-    gl.uniform1i(at.u_opacities, 3);
-    gl.uniform1i(at.u_colors, 4);
-    gl.uniform1i(at.u_sh, 5);
+    gl.useProgram(this.project);
+    bind(gl, [...ARRAYS.map((name) => this.textures[name].texture), this.projection.order]);
     setView(gl, at, view);
     gl.uniform3fv(at.u_eye, [...center(view.rotation, view.translation)]);
     const { width, height, fx, fy } = view;
     gl.uniform2f(at.u_limit, (GUARD * width) / (2 * fx), (GUARD * height) / (2 * fy));
     gl.uniform1f(at.u_kernel, kernel);
     gl.uniform1i(at.u_degree, this.degree);
-    gl.uniform2f(at.u_origin, origin[0], origin[1]);
+    gl.uniform1i(at.u_count, this.drawn);
+    gl.disable(gl.BLEND);
+    gl.bindVertexArray(null);
+    this.projection.begin(this.drawn);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  /** Second pass: into the framebuffer that is bound, premultiplied, back to front. */
+  draw(view: View): void {
+    const { gl } = this;
+    if (this.drawn === 0) return;
+    gl.useProgram(this.splat);
+    bind(gl, [this.projection.place, this.projection.look]);
+    gl.uniform2f(this.splatAt.u_size, view.width, view.height);
+    gl.uniform1i(this.splatAt.u_count, this.drawn);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    gl.bindVertexArray(this.vertices);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.drawn);
+    gl.bindVertexArray(this.quads);
+    const batches = Math.ceil(this.drawn / BATCH);
+    const quads = Math.min(this.drawn, BATCH);
+    gl.drawElementsInstanced(gl.TRIANGLES, 6 * quads, gl.UNSIGNED_SHORT, 0, batches);
     gl.bindVertexArray(null);
     gl.disable(gl.BLEND);
   }
+}
+
+function setSamplers(
+  gl: WebGL2RenderingContext,
+  of: WebGLProgram,
+  names: readonly string[],
+): void {
+  gl.useProgram(of);
+  names.forEach((name, unit) => gl.uniform1i(gl.getUniformLocation(of, `u_${name}`), unit));
+}
+
+/** Bind textures to units 0, 1, 2 ... */
+function bind(gl: WebGL2RenderingContext, textures: readonly WebGLTexture[]): void {
+  textures.forEach((texture, unit) => {
+    gl.activeTexture(gl.TEXTURE0 + unit);
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+  });
+  gl.activeTexture(gl.TEXTURE0);
+}
+
+function makeTextures(gl: WebGL2RenderingContext): Record<(typeof ARRAYS)[number], ArrayTexture> {
+  const rgb = { internal: gl.RGB32F, format: gl.RGB, channels: 3 } as const;
+  const rgba = { internal: gl.RGBA32F, format: gl.RGBA, channels: 4 } as const;
+  const red = { internal: gl.R32F, format: gl.RED, channels: 1 } as const;
+  const halves = { internal: gl.RGB16F, format: gl.RGB, channels: 3 } as const;
+  return {
+    centers: new ArrayTexture(gl, rgb, ROW),
+    rotations: new ArrayTexture(gl, rgba, ROW),
+    scales: new ArrayTexture(gl, rgb, ROW),
+    opacities: new ArrayTexture(gl, red, ROW),
+    colors: new ArrayTexture(gl, rgb, ROW),
+    sh: new ArrayTexture(gl, halves, SH_ROW),
+  };
+}
+
+/** Corners of a batch of quads, by index alone. */
+function makeQuads(gl: WebGL2RenderingContext): WebGLVertexArrayObject {
+  const made = gl.createVertexArray();
+  const indices = new Uint16Array(6 * BATCH);
+  for (let i = 0; i < BATCH; i++) {
+    [0, 1, 2, 2, 1, 3].forEach((corner, j) => (indices[6 * i + j] = 4 * i + corner));
+  }
+  gl.bindVertexArray(made);
+  gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+  gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, indices, gl.STATIC_DRAW);
+  gl.bindVertexArray(null);
+  return made;
 }
 
 type ViewUniforms = Record<

@@ -1,6 +1,6 @@
 /** Where the splats are blended before the picture goes to the canvas. */
 
-import { PRESENT_FRAGMENT, PRESENT_VERTEX } from "./shaders.ts";
+import { COVER_VERTEX, PRESENT_FRAGMENT } from "./shaders.ts";
 import { program, uniforms } from "./gl.ts";
 
 /**
@@ -22,7 +22,7 @@ export class Target {
       gl.getExtension("EXT_color_buffer_half_float") !== null;
     this.framebuffer = gl.createFramebuffer();
     this.texture = gl.createTexture();
-    this.present = program(gl, PRESENT_VERTEX, PRESENT_FRAGMENT);
+    this.present = program(gl, COVER_VERTEX, PRESENT_FRAGMENT);
     this.at = uniforms(gl, this.present, ["u_picture", "u_background"]);
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
     for (const [name, value] of [
