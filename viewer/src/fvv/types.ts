@@ -130,7 +130,7 @@ export interface StreamStatus {
 }
 
 /** Where a stream comes from: a file by URL, or a live session's WebSocket. */
-export type StreamSource = { url: string } | { live: string; token?: string };
+export type StreamSource = { url: string } | { live: string };
 
 export interface StreamOptions {
   /** Highest layer wanted at the start; default: all. */
