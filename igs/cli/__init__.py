@@ -34,6 +34,16 @@ VERBS = (
     "doctor",
 )
 
+# Settings that decide how much memory a verb takes.
+_LOWER = {
+    "stream": "refine.densify.max_num, data.size, gpu.ahead or motion.anchors",
+    "frame0": "density.max_num or the size of the images",
+    "train": "the batch size or the number of points of a sample",
+    "build": "frame0.density.max_num or the size of the images",
+    "evaluate": "the size of the images",
+    "render": "the size of the images",
+}
+
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -93,6 +103,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"igs: error: {one_line(error)}", file=sys.stderr)
         return EXIT_ERROR
+    except RuntimeError as error:
+        if arguments.debug or not is_out_of_memory(error):
+            raise
+        print(f"igs: error: {out_of_memory_words(arguments.verb, error)}", file=sys.stderr)
+        return EXIT_ERROR
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU had too little memory; told by the name, so that torch need not be loaded."""
+    return any(cls.__name__ == "OutOfMemoryError" for cls in type(error).__mro__)
+
+
+def out_of_memory_words(verb: str, error: BaseException) -> str:
+    """What a GPU lacked, and which settings of the verb to lower, in one line."""
+    said = one_line(error).removeprefix("CUDA out of memory. ").split(" If reserved but")[0]
+    lower = _LOWER.get(verb)
+    advice = f"lower {lower}, or " if lower else ""
+    return f"the GPU is out of memory: {advice}take device=cpu ({said})"
 
 
 def one_line(error: BaseException) -> str:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from igs.config.frame0 import Frame0Config
+from igs.config.gpu import GpuConfig
 
 # OmegaConf resolves these annotations at run time on Python 3.10, where it needs `Optional`.
 # ruff: noqa: UP045
 
 REFINE_ITERATIONS = {"s": 50, "l": 100}
+PRECISIONS = ("auto", "float32", "bf16", "fp16")
 FREE_VIEW_PATHS = ("spiral", "tour", "orbit", "legacy_spiral")
 
 
@@ -86,6 +88,7 @@ class MotionSettings:
     flow_weights: Optional[str] = None
     anchors: Optional[int] = None  # None: as the weights were trained
     antialias: bool = True  # of the network's input images; False as released
+    precision: str = "auto"  # of flow and network: auto, float32, bf16 or fp16; geometry is float32
 
 
 @dataclass
@@ -119,6 +122,7 @@ class RefineConfig:
     lr_final: learning rates fall to this share along a half cosine; 1 keeps them constant.
     active_only: optimise only Gaussians seen where pixels changed since the last key frame, so
     that what stands still cannot drift; `active_threshold` is the change, in 0..1, that counts.
+    active_tiles: with active_only, draw and compare only tiles of 16 x 16 pixels that changed.
     """
 
     mode: str = "s"
@@ -129,6 +133,7 @@ class RefineConfig:
     densify: DensifyConfig = field(default_factory=DensifyConfig)
     active_only: bool = False
     active_threshold: float = 0.06
+    active_tiles: bool = False
 
     def num_iterations(self) -> int:
         """Iterations per key frame; 0 when refinement is off."""
@@ -173,6 +178,7 @@ class StreamConfig:
     box: BoxConfig = field(default_factory=BoxConfig)
     motion: MotionSettings = field(default_factory=MotionSettings)
     refine: RefineConfig = field(default_factory=RefineConfig)
+    gpu: GpuConfig = field(default_factory=GpuConfig)
 
 
 @dataclass

@@ -7,9 +7,11 @@ from dataclasses import asdict
 
 from igs.config.checks import at_least, one_of, share
 from igs.config.frame0 import check_frame0
+from igs.config.gpu import check_gpu
 from igs.config.load import ConfigError
 from igs.config.schema import (
     FREE_VIEW_PATHS,
+    PRECISIONS,
     REFINE_ITERATIONS,
     DataConfig,
     RefineConfig,
@@ -30,6 +32,8 @@ def check_stream(config: StreamConfig) -> None:
     one_of("motion.mode", config.motion.mode, ("none", "agm"))
     at_least("schedule.interval", config.schedule.interval, 1)
     at_least("motion.anchors", config.motion.anchors, 1)
+    one_of("motion.precision", config.motion.precision, PRECISIONS)
+    check_gpu(config.gpu)
     _check_refine(config.refine)
     if len(config.background) != 3:
         raise ConfigError(f"background: needs 3 numbers (R, G, B), got {config.background}")
@@ -87,6 +91,10 @@ def _check_refine(refine: RefineConfig) -> None:
     share("refine.lambda_l1", refine.lambda_l1)
     share("refine.lr_final", refine.lr_final)
     share("refine.active_threshold", refine.active_threshold)
+    if refine.active_tiles and not refine.active_only:
+        raise ConfigError(
+            "refine.active_tiles: needs refine.active_only=true, which finds what changed"
+        )
     _none_negative("refine.rates", asdict(refine.rates))
     densify = refine.densify
     at_least("refine.densify.interval", densify.interval, 1)

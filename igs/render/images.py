@@ -20,13 +20,26 @@ def to_uint8(image: torch.Tensor) -> np.ndarray:
     Returns:
         (H, W, C) uint8, contiguous.
     """
+    return to_bytes(image).cpu().numpy()
+
+
+def to_bytes(image: torch.Tensor) -> torch.Tensor:
+    """`to_uint8` as a tensor on the image's device."""
     scaled = image.detach().clamp(0, 1).mul(255).round()
-    return scaled.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+    return scaled.to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
-def to_float(image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+def to_tensor(image: np.ndarray | torch.Tensor, device: torch.device | str = "cpu") -> torch.Tensor:
+    """(H, W, C) uint8 on a device; an array or a tensor that is there already is not copied."""
+    tensor = image
+    if not isinstance(tensor, torch.Tensor):
+        tensor = torch.from_numpy(np.ascontiguousarray(tensor))
+    return tensor.to(device)
+
+
+def to_float(image: np.ndarray | torch.Tensor, device: torch.device | str = "cpu") -> torch.Tensor:
     """(H, W, C) uint8 to (C, H, W) float32 in 0..1."""
-    tensor = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+    tensor = to_tensor(image, device)
     return tensor.permute(2, 0, 1).to(torch.float32).div(255).contiguous()
 
 

@@ -59,6 +59,7 @@ def render(
     kernel_size: float = 0.0,
     means2d: torch.Tensor | None = None,
     gradient_limit: float | None = None,
+    active_tiles: torch.Tensor | None = None,
 ) -> RenderOutput:
     """Render Gaussians as seen by one camera; differentiable in all of their tensors.
 
@@ -82,6 +83,9 @@ def render(
             makes one.
         gradient_limit: largest absolute gradient of every entry handed back to means, SH,
             opacities, scales and rotations; 15 in AGM-Net, None for no limit.
+        active_tiles: (ceil(H / 16), ceil(W / 16)) bool, the tiles of 16 x 16 pixels to draw; the
+            others show the background, send back no gradient and cost next to nothing. None draws
+            all. See `tiles_of`.
 
     Returns:
         The view; see `RenderOutput`.
@@ -113,6 +117,7 @@ def render(
         scale_modifier=scale_modifier,
         gradient_limit=gradient_limit,
         nan_assertions=True,
+        active_tiles=active_tiles,
     )
     images = {name: getattr(output, name) for name in wanted if name not in ("color", "alpha")}
     _correct_depths(images, camera)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from igs.gaussians import Gaussians
+from igs.render.images import to_tensor
 from igs.scene import Camera
 
 _BLUR = 3  # pixels; sensor noise is averaged over this window before the comparison
@@ -30,29 +31,38 @@ class ChangeDetector:
     Args:
         threshold: mean absolute difference over channels, 0..1, that counts as a change.
         reference: camera name to (H, W, 3) uint8, the first images to compare with.
+        device: where to compare, and to keep the references.
     """
 
-    def __init__(self, threshold: float, reference: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self,
+        threshold: float,
+        reference: Mapping[str, np.ndarray] | Mapping[str, torch.Tensor],
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.threshold = threshold
-        self.reference = {name: image.copy() for name, image in reference.items()}
+        self.reference = {n: to_tensor(image, device).clone() for n, image in reference.items()}
 
-    def update(self, images: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-        """Masks of change, camera name to (H, W) bool; the references follow.
+    def update(
+        self, images: Mapping[str, np.ndarray] | Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Masks of change, camera name to (H, W) bool on the device; the references follow.
 
         Raises:
             KeyError: a camera without an image.
         """
         masks = {}
         for name, old in self.reference.items():
-            mask = _changed(old, images[name], self.threshold)
-            old[mask.numpy()] = images[name][mask.numpy()]
+            new = to_tensor(images[name], old.device)
+            mask = _changed(old, new, self.threshold)
+            old.copy_(torch.where(mask[..., None], new, old))
             masks[name] = mask
         return masks
 
 
-def _changed(old: np.ndarray, new: np.ndarray, threshold: float) -> torch.Tensor:
-    difference = np.abs(old.astype(np.int16) - new.astype(np.int16)).mean(axis=2)
-    image = torch.from_numpy(difference.astype(np.float32))[None, None] / 255
+def _changed(old: torch.Tensor, new: torch.Tensor, threshold: float) -> torch.Tensor:
+    difference = (old.to(torch.int16) - new.to(torch.int16)).abs().float().mean(dim=2)
+    image = difference[None, None] / 255
     smooth = F.avg_pool2d(image, _BLUR, 1, _BLUR // 2, count_include_pad=False)
     grown = F.max_pool2d((smooth > threshold).float(), _REACH, 1, _REACH // 2)
     return grown[0, 0] > 0

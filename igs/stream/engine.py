@@ -17,15 +17,19 @@ from igs.config.schema import StreamConfig
 from igs.gaussians import Gaussians
 from igs.metrics import StageTimer
 from igs.motion import AGMNet, KeyState, Motion, warp
+from igs.render.images import to_tensor
 from igs.scene import Camera, FrameSource, MultiViewFrame
 from igs.scene.bbox import Box
 from igs.scene.rig import scene_radius
 from igs.scene.schedule import Schedule
 from igs.stream.activity import ChangeDetector, active_gaussians
 from igs.stream.frame import StreamFrame
+from igs.stream.memory import check_memory
+from igs.stream.precision import network_dtype
 from igs.stream.predict import MotionPredictor
 from igs.stream.refine import RefineReport, refine_key_frame
 from igs.stream.state import EngineState, load_state, save_state
+from igs.stream.upload import CudaUploader, image_of, read_ahead
 from igs.stream.views import assign_views
 
 logger = logging.getLogger(__name__)
@@ -35,7 +39,7 @@ class MultiViewEngine:
     """Turns a stream of multi-view frames into a stream of Gaussians.
 
     ``for frame in MultiViewEngine(config, gaussians).run(source)``: frame N comes out before frame
-    N + 1 is asked for.
+    N + 1 is asked for. On a GPU a thread asks for `gpu.ahead` frames more, and uploads them.
 
     Args:
         config: see `StreamConfig`; checked here.
@@ -110,7 +114,7 @@ class MultiViewEngine:
         """
         self._bind(source)
         start = 0 if self._state is None else self._state.index + 1
-        frames = iter(source.frames(start))
+        frames = self._frames(source, start)
         while True:
             timer = StageTimer(self.config.device)
             with timer.stage("decode"):
@@ -118,6 +122,20 @@ class MultiViewEngine:
             if frame is None:
                 return
             yield self._first(frame, timer) if frame.index == 0 else self._next(frame, timer)
+
+    def _frames(self, source: FrameSource, start: int) -> Iterator[MultiViewFrame]:
+        """The source's frames; for a GPU decoded, pinned and uploaded ahead by a thread."""
+        device = torch.device(self.config.device)
+        if device.type != "cuda":
+            return iter(source.frames(start))
+        ahead = self.config.gpu.ahead or self.config.schedule.interval
+        return read_ahead(
+            lambda: iter(source.frames(start)), CudaUploader(device), self._needed, ahead
+        )
+
+    def _needed(self, index: int) -> tuple[str, ...]:
+        """Cameras whose images of a frame the engine works on."""
+        return self.roles.training if self.schedule.is_key(index) else self.roles.inputs
 
     def _bind(self, source: FrameSource) -> None:
         """Settle what depends on the rig."""
@@ -138,7 +156,11 @@ class MultiViewEngine:
                 self.box,
                 anchors=self.config.motion.anchors,
                 antialias=self.config.motion.antialias,
+                dtype=network_dtype(self.config.motion.precision, self.config.device),
             )
+        start = self._start if self._state is None else self._state.gaussians
+        if self.config.gpu.memory_check and start is not None:
+            check_memory(self.config, start, self._training, self.roles.inputs, self.network)
         if self._state is not None:
             self._check_key(self._state.index)
             self._adopt(self._state)
@@ -157,7 +179,9 @@ class MultiViewEngine:
         if self._predictor is not None:
             self._key = self._predictor.encode(state.gaussians, state.network_images)
         if self.config.refine.active_only:
-            self._changes = ChangeDetector(self.config.refine.active_threshold, state.reference)
+            self._changes = ChangeDetector(
+                self.config.refine.active_threshold, state.reference, self.config.device
+            )
 
     def _first(self, frame: MultiViewFrame, timer: StageTimer) -> StreamFrame:
         if self._start is None:
@@ -190,31 +214,38 @@ class MultiViewEngine:
     def _refine(
         self, frame: MultiViewFrame, gaussians: Gaussians
     ) -> tuple[Gaussians, RefineReport]:
-        active = None
+        active, changed = None, None
+        images = self._training_images(frame)
         if self._changes is not None:
-            masks = self._changes.update(frame.images)
+            masks = self._changes.update(images)
             active = active_gaussians(gaussians, self._training, masks)
+            changed = masks if self.config.refine.active_tiles else None
         # Seeded by the frame alone, so that a resumed run draws what an unbroken one draws.
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + frame.index)
         return refine_key_frame(
             gaussians,
             self._training,
-            frame.images,
+            images,
             self.config.refine,
             extent=self._extent,
             background=self._background,
             generator=generator,
             active=active,
+            changed=changed,
         )
+
+    def _training_images(self, frame: MultiViewFrame) -> dict[str, torch.Tensor]:
+        return {
+            name: to_tensor(image_of(frame, name), self.config.device)
+            for name in self.roles.training
+        }
 
     def _commit(self, frame: MultiViewFrame, gaussians: Gaussians, timer: StageTimer) -> None:
         """Make this frame the key frame of the next ones."""
         reference = {}
         if self.config.refine.active_only:
             reference = (
-                {n: frame.images[n] for n in self.roles.training}
-                if self._changes is None
-                else self._changes.reference
+                self._training_images(frame) if self._changes is None else self._changes.reference
             )
         with timer.stage("motion"):
             images = {} if self._predictor is None else self._predictor.images(frame)

@@ -15,17 +15,24 @@ import torch
 from igs.gaussians import Gaussians
 from igs.motion import AGMNet, KeyState, Motion, resize_images
 from igs.render import render_depths
-from igs.render.images import to_float, to_uint8
+from igs.render.images import to_bytes, to_float, to_tensor
 from igs.scene import Camera, MultiViewFrame
 from igs.scene.bbox import Box
+from igs.stream.upload import image_of
 
 logger = logging.getLogger(__name__)
 
 
 def network_images(
-    frame: MultiViewFrame, names: Sequence[str], size: int, antialias: bool
-) -> dict[str, np.ndarray]:
+    frame: MultiViewFrame,
+    names: Sequence[str],
+    size: int,
+    antialias: bool,
+    device: torch.device | str = "cpu",
+) -> dict[str, torch.Tensor]:
     """Square images of the input views, (S, S, 3) uint8, the source's own where it has them.
+
+    Images are resized on the device.
 
     Raises:
         ValueError: the source's own images have another size; names the camera.
@@ -34,15 +41,15 @@ def network_images(
     for name in names:
         given = frame.network_images.get(name)
         if given is None:
-            small = resize_images(to_float(frame.images[name])[None], size, antialias=antialias)
-            result[name] = to_uint8(small[0])
+            image = to_float(image_of(frame, name), device)[None]
+            result[name] = to_bytes(resize_images(image, size, antialias=antialias)[0])
         elif given.shape != (size, size, 3):
             raise ValueError(
                 f"camera {name!r}: network image of shape {given.shape}, the weights need "
                 f"({size}, {size}, 3)"
             )
         else:
-            result[name] = given
+            result[name] = to_tensor(given, device)
     return result
 
 
@@ -55,6 +62,7 @@ class MotionPredictor:
         box: region that may move.
         anchors: number of anchors, None as trained.
         antialias: of the network's images.
+        dtype: that the network's layers compute in (autocast), None for float32.
     """
 
     def __init__(
@@ -65,16 +73,21 @@ class MotionPredictor:
         *,
         anchors: int | None = None,
         antialias: bool = True,
+        dtype: torch.dtype | None = None,
     ) -> None:
+        self.dtype = dtype
         self.network, self.cameras, self.box = network.eval(), cameras, box
         self.anchors, self.antialias = anchors, antialias
         self.names = [camera.name for camera in cameras]
 
-    def images(self, frame: MultiViewFrame) -> dict[str, np.ndarray]:
-        """The network's view of a frame, see `network_images`."""
-        return network_images(frame, self.names, self.network.config.network_size, self.antialias)
+    def images(self, frame: MultiViewFrame) -> dict[str, torch.Tensor]:
+        """The network's view of a frame, see `network_images`; on the network's device."""
+        size, device = self.network.config.network_size, next(self.network.parameters()).device
+        return network_images(frame, self.names, size, self.antialias, device)
 
-    def encode(self, gaussians: Gaussians, images: Mapping[str, np.ndarray]) -> KeyState:
+    def encode(
+        self, gaussians: Gaussians, images: Mapping[str, np.ndarray] | Mapping[str, torch.Tensor]
+    ) -> KeyState:
         """Everything about a key frame that does not depend on the candidates.
 
         Raises:
@@ -92,15 +105,16 @@ class MotionPredictor:
         poses = np.stack([camera.world_to_camera for camera in self.cameras])
         fov = [camera.fov for camera in self.cameras]
         corners = np.stack([self.box.minimum, self.box.maximum])
-        return self.network.encode_key(
-            gaussians,
-            self._stack(images, device),
-            depth,
-            torch.as_tensor(poses, dtype=torch.float32, device=device),
-            torch.tensor(fov, dtype=torch.float32, device=device),
-            torch.as_tensor(corners, dtype=torch.float32, device=device),
-            anchors=self.anchors,
-        )
+        with self._autocast(device):
+            return self.network.encode_key(
+                gaussians,
+                self._stack(images, device),
+                depth,
+                torch.as_tensor(poses, dtype=torch.float32, device=device),
+                torch.tensor(fov, dtype=torch.float32, device=device),
+                torch.as_tensor(corners, dtype=torch.float32, device=device),
+                anchors=self.anchors,
+            )
 
     def predict(
         self, key: KeyState, frame: MultiViewFrame, previous: Motion | None = None
@@ -113,7 +127,15 @@ class MotionPredictor:
             previous: motion from the same key frame to the candidate before, if there was one.
         """
         images = self._stack(self.images(frame), key.inside.device)
-        return self.network.predict(key, images[None], previous)[0]
+        with self._autocast(key.inside.device):
+            return self.network.predict(key, images[None], previous)[0]
 
-    def _stack(self, images: Mapping[str, np.ndarray], device: torch.device) -> torch.Tensor:
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, self.dtype, enabled=self.dtype is not None)
+
+    def _stack(
+        self,
+        images: Mapping[str, np.ndarray] | Mapping[str, torch.Tensor],
+        device: torch.device,
+    ) -> torch.Tensor:
         return torch.stack([to_float(images[name], device) for name in self.names])

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from fused_ssim import photometric_loss
 
 from igs.config.schema import DensifyConfig, RefineConfig
 from igs.frame0.views import ViewDraw, check_images
@@ -25,9 +24,8 @@ from igs.gaussians import (
     densify,
     plan_densification,
 )
-from igs.render import render
-from igs.render.images import to_float
 from igs.scene import Camera
+from igs.stream.targets import Target, make_targets, reaching
 
 
 @dataclass(frozen=True)
@@ -54,25 +52,28 @@ class RefineReport:
 def refine_key_frame(
     gaussians: Gaussians,
     cameras: Sequence[Camera],
-    images: Mapping[str, np.ndarray],
+    images: Mapping[str, np.ndarray] | Mapping[str, torch.Tensor],
     config: RefineConfig,
     *,
     extent: float,
     background: torch.Tensor,
     generator: torch.Generator,
     active: torch.Tensor | None = None,
+    changed: Mapping[str, torch.Tensor] | None = None,
 ) -> tuple[Gaussians, RefineReport]:
     """Optimise Gaussians for one time step.
 
     Args:
         gaussians: N start values, in the axes of the cameras.
         cameras: the training cameras.
-        images: their images of this time step, (H, W, 3) uint8.
+        images: their images of this time step, (H, W, 3) uint8, arrays or tensors.
         config: see `RefineConfig`.
         extent: size of the scene, world units; divides clones from splits.
         background: (3,) colour behind everything.
         generator: draws views and the samples of splits.
         active: (N,) bool, which may change; None for all. The others are rendered with them.
+        changed: camera name to (H, W) bool. Only tiles of 16 x 16 pixels that hold such a pixel
+            are drawn and compared, and a camera without one is not looked at; None for all.
 
     Returns:
         The refined Gaussians, quaternions of unit length, and what was done.
@@ -82,15 +83,17 @@ def refine_key_frame(
             names the camera.
     """
     check_images("refinement", cameras, images)
-    total = config.num_iterations()
+    targets = make_targets(cameras, images, gaussians.device, changed)
+    total = config.num_iterations() if targets else 0
     still = None if active is None else gaussians.select(~active).detach()
     start = gaussians if active is None else gaussians.select(active)
     if total == 0 or len(start) == 0:
         return gaussians, RefineReport(0, math.nan, math.nan, len(gaussians), len(gaussians), 0)
-    run = _Refinement(start, still, cameras, images, config, extent, background, generator)
-    losses = [run.step(i) for i in range(total)]
+    run = _Refinement(start, still, targets, config, extent, background, generator)
+    # Read at the end: the device need not be waited for at every step.
+    losses = torch.stack([run.step(i) for i in range(total)]).tolist()
     refined = run.result()
-    span = min(len(cameras), total)
+    span = min(len(targets), total)
     report = RefineReport(
         iterations=total,
         first_loss=sum(losses[:span]) / span,
@@ -109,48 +112,52 @@ class _Refinement:
         self,
         start: Gaussians,
         still: Gaussians | None,
-        cameras: Sequence[Camera],
-        images: Mapping[str, np.ndarray],
+        targets: Sequence[Target],
         config: RefineConfig,
         extent: float,
         background: torch.Tensor,
         generator: torch.Generator,
     ) -> None:
         self.config, self.extent, self.still = config, extent, still
-        self.cameras, self.images, self.background = cameras, images, background
-        self.generator = generator
+        self.targets, self.background, self.generator = targets, background, generator
+        self.by_tiles = targets[0].tiles is not None
+        self._drawn = still
+        if still is not None and self.by_tiles:
+            self._drawn = still.select(reaching(still, targets))
         self.rates = asdict(config.rates)
         self.optimizer = GaussianOptimizer(start, self.rates)
         self.statistics = DensityStatistics(len(start), start.device)
-        self._draw = ViewDraw(len(cameras), generator)
+        self._draw = ViewDraw(len(targets), generator)
 
-    def step(self, iteration: int) -> float:
+    def step(self, iteration: int) -> torch.Tensor:
         """One optimisation step, counted from 0; returns its loss."""
         self._set_rates(iteration)
-        camera = self.cameras[self._draw()]
-        view = render(self._all(), camera, self.background)
-        target = to_float(self.images[camera.name], view.color.device)
-        loss = photometric_loss(view.color, target, lambda_l1=self.config.lambda_l1)
+        target = self.targets[self._draw()]
+        view = target.render(self._with(self._drawn), self.background)
+        loss = target.loss(view.color, self.config.lambda_l1)
         loss.backward()
         densify_config = self.config.densify
         if densify_config.enabled and iteration < densify_config.until:
             n = len(self.optimizer)
             assert view.means2d.grad is not None
-            self.statistics.update(view.means2d.grad[:n], view.radii[:n])
+            gradient, radii = view.means2d.grad[:n], view.radii[:n]
+            if self.by_tiles:  # in the picture, but not in what is looked at of it
+                radii = torch.where(gradient.any(dim=1), radii, 0)
+            self.statistics.update(gradient, radii)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self._densifies(iteration):
             self._densify(densify_config)
-        return float(loss.detach())
+        return loss.detach()
 
     def result(self) -> Gaussians:
-        gaussians = self._all().detach()
+        gaussians = self._with(self.still).detach()
         return gaussians.replace(quats=gaussians.unit_quats)
 
-    def _all(self) -> Gaussians:
-        """The free Gaussians first, then those that stand still."""
+    def _with(self, still: Gaussians | None) -> Gaussians:
+        """The free Gaussians first, then some that stand still."""
         free = self.optimizer.gaussians
-        return free if self.still is None else Gaussians.concatenate([free, self.still])
+        return free if still is None else Gaussians.concatenate([free, still])
 
     def _set_rates(self, iteration: int) -> None:
         if self.config.lr_final == 1.0:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -33,8 +32,8 @@ class EngineState:
 
     index: int
     gaussians: Gaussians
-    network_images: Mapping[str, np.ndarray] = field(default_factory=dict)
-    reference: Mapping[str, np.ndarray] = field(default_factory=dict)
+    network_images: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    reference: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 def save_state(path: str | Path, state: EngineState, config: StreamConfig) -> None:
@@ -46,7 +45,7 @@ def save_state(path: str | Path, state: EngineState, config: StreamConfig) -> No
     tensors = {f"gaussians/{k}": v.cpu().contiguous() for k, v in state.gaussians.tensors().items()}
     for group in ("network_images", "reference"):
         for name, image in getattr(state, group).items():
-            tensors[f"{group}/{name}"] = torch.from_numpy(np.ascontiguousarray(image))
+            tensors[f"{group}/{name}"] = image.cpu().contiguous()
     metadata = {
         "format": FORMAT,
         "index": str(state.index),
@@ -83,18 +82,20 @@ def load_state(path: str | Path, config: StreamConfig) -> EngineState:
     return EngineState(
         index=int(metadata["index"]),
         gaussians=Gaussians(**{n: tensors[f"gaussians/{n}"].to(config.device) for n in names}),
-        network_images=_group(tensors, "network_images"),
-        reference=_group(tensors, "reference"),
+        network_images=_group(tensors, "network_images", config.device),
+        reference=_group(tensors, "reference", config.device),
     )
 
 
-def _group(tensors: Mapping[str, torch.Tensor], group: str) -> dict[str, np.ndarray]:
+def _group(
+    tensors: Mapping[str, torch.Tensor], group: str, device: torch.device | str
+) -> dict[str, torch.Tensor]:
     prefix = f"{group}/"
-    return {k[len(prefix) :]: v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
+    return {k[len(prefix) :]: v.to(device) for k, v in tensors.items() if k.startswith(prefix)}
 
 
 # What results do not depend on, but for rounding.
-_FREE = ("threads", "device")
+_FREE = ("threads", "device", "gpu")
 
 
 def _settings(config: StreamConfig) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -50,6 +51,17 @@ def engine(used: _engine.Engine) -> Iterator[None]:
         yield
     finally:
         _engine._engines["cpu"] = before
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """Settings, views and dictionaries of tensors on the device; leaves stay leaves."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to(device).requires_grad_(value.requires_grad)
+    if isinstance(value, dict):
+        return {k: moved(v, device) for k, v in value.items()}
+    if isinstance(value, tuple):
+        return type(value)(*(moved(v, device) for v in value))
+    return value
 
 
 def gpu() -> torch.device:

@@ -8,7 +8,7 @@ from typing import Any
 import diff_gaussian_rasterization as dgr
 import pytest
 import torch
-from cuda_support import emulated_engine, engine, gpu
+from cuda_support import emulated_engine, engine, gpu, moved
 from diff_gaussian_rasterization import _cpu
 from raster_scenes import ALL, gaussians, view, with_gradients
 
@@ -146,6 +146,5 @@ def test_masks_that_do_not_fit() -> None:
 @pytest.mark.gpu
 def test_on_the_gpu() -> None:
     device = gpu()
-    scene = {k: v.to(device) for k, v in gaussians(2000, 3).items()}
-    camera = dgr.View(*(v.to(device) if isinstance(v, torch.Tensor) else v for v in CAMERA))
+    scene, camera = moved(gaussians(2000, 3), device), moved(CAMERA, device)
     assert_equal_on_active(scene, camera, some_tiles().to(device))

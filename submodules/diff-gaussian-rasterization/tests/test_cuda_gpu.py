@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import test_parity as parity
 import torch
-from cuda_support import gpu
+from cuda_support import gpu, moved
 from raster_scenes import ALL, gaussians, view, with_gradients
 
 pytestmark = pytest.mark.gpu
@@ -21,17 +21,6 @@ pytestmark = pytest.mark.gpu
 @pytest.fixture
 def device() -> torch.device:
     return gpu()
-
-
-def moved(value: Any, device: torch.device) -> Any:
-    """Settings, views and dictionaries of tensors on the device; leaves stay leaves."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to(device).requires_grad_(value.requires_grad)
-    if isinstance(value, dict):
-        return {k: moved(v, device) for k, v in value.items()}
-    if isinstance(value, tuple):
-        return type(value)(*(moved(v, device) for v in value))
-    return value
 
 
 def run(scene: dict[str, Any], device: torch.device, **options: Any) -> tuple[Any, dict[str, Any]]:

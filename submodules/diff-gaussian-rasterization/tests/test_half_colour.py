@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import diff_gaussian_rasterization as dgr
 import pytest
 import torch
-from cuda_support import emulated_engine, engine, gpu
+from cuda_support import emulated_engine, engine, gpu, moved
 from diff_gaussian_rasterization import _cpu
 from raster_scenes import backward, gaussians, view, with_gradients
 
@@ -58,15 +58,14 @@ def test_infinite_halves_are_refused(any_engine: None) -> None:
 def test_other_dtypes_are_refused(dtype: torch.dtype) -> None:
     scene = gaussians(3, 0)
     scene["sh"] = scene["sh"].to(dtype)
-    with pytest.raises(TypeError, match="^sh must be float32 or float16, got torch"):
+    with pytest.raises(TypeError, match=r"^sh must be float32 or float16, got torch"):
         dgr.rasterize(**scene, view=view())
 
 
 @pytest.mark.gpu
 def test_on_the_gpu() -> None:
     device = gpu()
-    scene = {k: v.to(device) for k, v in gaussians(2000, 4, degree=3).items()}
-    camera = dgr.View(*(v.to(device) if isinstance(v, torch.Tensor) else v for v in view()))
+    scene, camera = moved(gaussians(2000, 4, degree=3), device), moved(view(), device)
     half = scene["sh"].half()
     a = dgr.rasterize(**(scene | {"sh": half}), view=camera)
     b = dgr.rasterize(**(scene | {"sh": half.float()}), view=camera)

@@ -33,8 +33,8 @@ INCOMING = tuple(f"g_{name}" for name in IMAGES)
 SUMS = ("sums", "totals")
 OUTGOING = ("d_means", "d_means2d", "d_opacities", "d_scales", "d_quats", "d_cov3d", "d_sh",
             "d_colors", "nan_report")  # fmt: skip
-POINTERS = (*INPUTS, *ACTIVE, *PER_GAUSSIAN, *PAIRS, *PER_PIXEL, *IMAGES, *COUNTING, *INCOMING, *SUMS,
-            *OUTGOING)  # fmt: skip
+POINTERS = (*INPUTS, *ACTIVE, *PER_GAUSSIAN, *PAIRS, *PER_PIXEL, *IMAGES, *COUNTING, *INCOMING,
+            *SUMS, *OUTGOING)  # fmt: skip
 INTEGERS = ("count", "views", "width", "height", "tiles_x", "tiles_y", "sh_degree", "sh_stride",
             "pairs", "long_keys", "compensate", "absolute", "by_transmittance",
             "planes_wanted", "sum_features")  # fmt: skip
