@@ -34,34 +34,33 @@ class Dump:
 
 
 @pytest.fixture(scope="session")
-def dump_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`viewer/tests/fvv/dump.ts` as one script."""
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Makes one script of `viewer/tests/fvv/NAME.ts`."""
     esbuild = VIEWER / "node_modules" / ".bin" / "esbuild"
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
     if not esbuild.exists():
         pytest.skip("the player's packages are not installed; run `npm ci` in viewer/")
-    script = tmp_path_factory.mktemp("player") / "dump.mjs"
-    words = [
-        str(esbuild),
-        "tests/fvv/dump.ts",
-        "--bundle",
-        "--platform=node",
-        "--format=esm",
-        "--log-level=warning",
-        f"--outfile={script}",
-    ]
-    subprocess.run(words, cwd=VIEWER, check=True, timeout=60)
-    return script
+    folder = tmp_path_factory.mktemp("player")
+
+    def bundle(name: str) -> Path:
+        script = folder / f"{name}.mjs"
+        if not script.exists():
+            options = ["--bundle", "--platform=node", "--format=esm", "--log-level=warning"]
+            words = [str(esbuild), f"tests/fvv/{name}.ts", *options, f"--outfile={script}"]
+            subprocess.run(words, cwd=VIEWER, check=True, timeout=60)
+        return script
+
+    return bundle
 
 
 @pytest.fixture
-def dump(dump_script: Path, tmp_path: Path) -> Callable[..., Dump]:
+def dump(bundled: Callable[[str], Path], tmp_path: Path) -> Callable[..., Dump]:
     """Decode a file as the player does; `layer` and `frames` are its options."""
 
     def run(path: Path, layer: int | None = None, frames: list[int] | None = None) -> Dump:
         out = tmp_path / "arrays.bin"
-        words = ["node", str(dump_script), str(path), str(out)]
+        words = ["node", str(bundled("dump")), str(path), str(out)]
         words += ["--layer", str(layer)] if layer is not None else []
         words += ["--frames", ",".join(map(str, frames))] if frames is not None else []
         done = subprocess.run(words, capture_output=True, text=True, timeout=120)

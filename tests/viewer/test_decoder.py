@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from igs.fvv import DecodedFrame, FvvConfig, FvvReader
+
 from .conftest import Dump
 from .streams import camera, stream, write
 

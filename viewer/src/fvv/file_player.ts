@@ -174,8 +174,10 @@ export class FilePlayer implements Player, FrameStore {
     return this.table.path(frame);
   }
 
-  load(frame: number, next: number[]): Promise<Uint8Array[]> {
-    return this.loader.load(frame, next);
+  async load(frame: number, next: number[]): Promise<Uint8Array[]> {
+    const chunks = await this.loader.load(frame, next);
+    // The cache may hold layers that are not wanted any more; byte 5 of a chunk is its layer.
+    return chunks.filter((chunk) => chunk[5] <= this.loader.maxLayer);
   }
 
   private async decode(frame: number, have: Versions): Promise<ShownFrame> {
