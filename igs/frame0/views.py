@@ -107,13 +107,17 @@ def with_central_point(camera: Camera) -> Camera:
     return replace(camera, cx=camera.width / 2, cy=camera.height / 2)
 
 
-def check_images(what: str, cameras: Sequence[Camera], images: Mapping[str, np.ndarray]) -> None:
+def check_images(
+    what: str,
+    cameras: Sequence[Camera],
+    images: Mapping[str, np.ndarray] | Mapping[str, torch.Tensor],
+) -> None:
     """Refuse images that cannot be optimised against.
 
     Args:
         what: what the images are for, for the message.
         cameras: the training cameras.
-        images: camera name to (H, W, 3) uint8.
+        images: camera name to (H, W, 3) uint8, arrays or tensors.
 
     Raises:
         ValueError: no camera, or an image that is missing or of another size than its camera.
@@ -123,10 +127,10 @@ def check_images(what: str, cameras: Sequence[Camera], images: Mapping[str, np.n
     for camera in cameras:
         if camera.name not in images:
             raise ValueError(f"{what}: no image of camera {camera.name!r}")
-        if images[camera.name].shape != (camera.height, camera.width, 3):
+        shape = tuple(images[camera.name].shape)
+        if shape != (camera.height, camera.width, 3):
             raise ValueError(
-                f"{what}: image of camera {camera.name!r} has shape "
-                f"{images[camera.name].shape}, its camera says "
+                f"{what}: image of camera {camera.name!r} has shape {shape}, its camera says "
                 f"({camera.height}, {camera.width}, 3)"
             )
 

@@ -246,7 +246,9 @@ class Writer {
   static void clear(float* array, std::size_t i, std::size_t n) {
     if (array) std::fill_n(array + i * n, n, 0.0f);
   }
-  static float cut(float x, float limit) { return limit > 0.0f ? clamp_to(x, -limit, limit) : x; }
+  static float cut(float x, float limit) {
+    return limit > 0.0f && x == x ? clamp_to(x, -limit, limit) : x;  // NaN stays
+  }
 
   void put(const char* name, float* array, std::size_t i, const float* values, std::size_t n,
            float limit) const {

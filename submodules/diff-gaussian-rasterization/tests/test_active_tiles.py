@@ -95,6 +95,7 @@ def test_counting(any_engine: None) -> None:
     )
     assert masked.counts is not None
     assert rest.counts is not None
+    assert whole.counts is not None
     assert torch.equal(masked.counts + rest.counts, whole.counts)
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from nvrtc_kernels import (
+    Code,
     CudaLauncher,
     CudaUnavailableError,
     KernelCompileError,
@@ -20,6 +24,7 @@ from nvrtc_kernels import (
     compiler,
     emulator,
 )
+from nvrtc_kernels import launcher as launcher_module
 
 SOURCE = """
 #include "double.h"
@@ -126,6 +131,92 @@ def test_a_missing_compiler_says_what_to_install(
 def test_a_missing_driver_says_so(program: Program, nvrtc: None) -> None:
     with pytest.raises(CudaUnavailableError, match="NVIDIA driver"):
         CudaLauncher().launch(program, "shift", 1, 64, Args(), torch.device("cuda", 0))
+
+
+class FakeDriver:
+    """Contexts are 100 + the GPU's number; the current one is what torch takes its device from."""
+
+    def __init__(self) -> None:
+        self.current = 100
+        self.launched: list[tuple[int, int, int]] = []  # context, blocks, stream
+        self.loaded: list[int] = []
+
+    @property
+    def device(self) -> int:
+        return self.current - 100
+
+    def cuInit(self, _flags: int) -> tuple[int]:  # noqa: N802 - the driver's names
+        return (0,)
+
+    def cuDeviceGet(self, index: int) -> tuple[int, int]:  # noqa: N802
+        return 0, index
+
+    def cuDevicePrimaryCtxRetain(self, index: int) -> tuple[int, int]:  # noqa: N802
+        return 0, 100 + index
+
+    def cuCtxGetCurrent(self) -> tuple[int, int]:  # noqa: N802
+        return 0, self.current
+
+    def cuCtxSetCurrent(self, context: int) -> tuple[int]:  # noqa: N802
+        self.current = context
+        return (0,)
+
+    def cuModuleLoadData(self, _image: bytes) -> tuple[int, str]:  # noqa: N802
+        self.loaded.append(self.device)
+        return 0, f"module on {self.device}"
+
+    def cuModuleGetFunction(self, module: str, name: bytes) -> tuple[int, str]:  # noqa: N802
+        return 0, f"{name.decode()} of {module}"
+
+    def cuLaunchKernel(self, function: str, blocks: int, *rest: int) -> tuple[int]:  # noqa: N802
+        assert function.endswith(f"on {self.device}")
+        self.launched.append((self.device, blocks, rest[6]))
+        return (0,)
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
+    """Two GPUs as torch and the driver show them."""
+    fake = FakeDriver()
+
+    @contextmanager
+    def on(index: int) -> Iterator[None]:
+        before, fake.current = fake.current, 100 + index
+        yield
+        fake.current = before
+
+    monkeypatch.setattr(launcher_module, "_driver", lambda: fake)
+    monkeypatch.setattr(launcher_module, "_capability", lambda _: 90)
+    monkeypatch.setattr(launcher_module, "code_for", lambda *_: Code(b"code"))
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: fake.device)
+    monkeypatch.setattr(torch.cuda, "device", on)
+    monkeypatch.setattr(
+        torch.cuda, "current_stream", lambda index: SimpleNamespace(cuda_stream=7 + index)
+    )
+    return fake
+
+
+def test_a_launch_on_another_gpu_leaves_the_current_one(
+    driver: FakeDriver, program: Program
+) -> None:
+    launcher = CudaLauncher()
+    for index in (1, 0, 1):
+        launcher.launch(program, "shift", 3 + index, 64, Args(), torch.device("cuda", index))
+        assert driver.device == 0
+    assert driver.launched == [(1, 4, 8), (0, 3, 7), (1, 4, 8)]
+    assert driver.loaded == [1, 0]
+    launcher.launch(program, "shift", 0, 64, Args(), torch.device("cuda", 1))
+    assert len(driver.launched) == 3
+
+
+def test_preparing_for_another_gpu_leaves_the_current_one(
+    driver: FakeDriver, program: Program
+) -> None:
+    others = [Program(program.file, program.include, (("OFFSET", k),)) for k in range(3)]
+    CudaLauncher().prepare(others, torch.device("cuda", 1))
+    assert driver.loaded == [1, 1, 1]
+    assert driver.device == 0
 
 
 @pytest.mark.skipif(emulator.compiler() is None, reason="needs a C++ compiler")

@@ -27,6 +27,7 @@ from diff_gaussian_rasterization._engine import (
     RasterOutput,
     forward_pass,
 )
+from diff_gaussian_rasterization._graphs import outside_graphs
 from diff_gaussian_rasterization.view import View
 
 __all__ = [
@@ -136,6 +137,7 @@ def rasterize(
     return run((call,), False, means2d, inputs)
 
 
+@outside_graphs
 def run(
     calls: tuple[Call, ...], batched: bool, means2d: Tensor | None, inputs: Inputs
 ) -> RasterOutput:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from fused_ssim import _native, reference
+from fused_ssim._graphs import outside_graphs
 
 
 class _Means(torch.autograd.Function):
@@ -111,6 +112,7 @@ def _gpu_kernels() -> Any:
     return default_kernels()
 
 
+@outside_graphs
 def _kernel_means(
     image: Tensor, target: Tensor, constant: float, l1_weight: float, ssim_weight: float
 ) -> Tensor:

@@ -7,8 +7,9 @@ import importlib
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any, Protocol
 
@@ -92,17 +93,17 @@ class CudaLauncher:
         if blocks == 0:
             return
         index = _index(device)
-        self._enter(index)
-        function = self._functions.get((program, kernel, index))
-        if function is None:
-            function = self._load(program, kernel, index)
-        # The driver copies the struct during the call.
-        pointers = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
-        stream = torch.cuda.current_stream(device).cuda_stream
-        launched = _driver().cuLaunchKernel(
-            function, blocks, 1, 1, threads, 1, 1, 0, stream, ctypes.addressof(pointers), 0
-        )
-        _check(launched, f"launching {kernel} of {program.label}")
+        with self._on(index):
+            function = self._functions.get((program, kernel, index))
+            if function is None:
+                function = self._load(program, kernel, index)
+            # The driver copies the struct during the call.
+            pointers = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
+            stream = torch.cuda.current_stream(index).cuda_stream
+            launched = _driver().cuLaunchKernel(
+                function, blocks, 1, 1, threads, 1, 1, 0, stream, ctypes.addressof(pointers), 0
+            )
+            _check(launched, f"launching {kernel} of {program.label}")
 
     def prepare(self, programs: Iterable[Program], device: torch.device) -> None:
         """Compile what will be launched soon, side by side; says once that it takes a while."""
@@ -120,9 +121,9 @@ class CudaLauncher:
                 len(missing),
                 time.perf_counter() - start,
             )
-        self._enter(index)
-        for program, code in zip(missing, codes, strict=True):
-            self._load_image(program, index, code.image)
+        with self._on(index):
+            for program, code in zip(missing, codes, strict=True):
+                self._load_image(program, index, code.image)
 
     def _load(self, program: Program, kernel: str, index: int) -> Any:
         if (program, index) not in self._modules:
@@ -139,20 +140,32 @@ class CudaLauncher:
             module = _check(_driver().cuModuleLoadData(image), f"loading {program.label}")
             self._modules[program, index] = module
 
-    def _enter(self, index: int) -> None:
-        """Make torch's context of the device current in this thread."""
-        driver = _driver()
+    @contextmanager
+    def _on(self, index: int) -> Iterator[None]:
+        """Make torch's context of the device current in this thread; afterwards torch's device is
+        what it was.
+
+        The driver's current context is what torch takes its current device from: left behind, it
+        would send the caller's next tensors to another GPU.
+        """
+        driver, context = _driver(), self._context(index)
+        with torch.cuda.device(index) if torch.cuda.current_device() != index else nullcontext():
+            current = _check(driver.cuCtxGetCurrent(), "asking for the current CUDA context")
+            if int(current) != int(context):
+                _check(driver.cuCtxSetCurrent(context), f"entering GPU {index}")
+            yield
+
+    def _context(self, index: int) -> Any:
         context = self._contexts.get(index)
         if context is None:
+            driver = _driver()
             _check_driver(driver)
             torch.cuda.init()
             handle = _check(driver.cuDeviceGet(index), f"finding GPU {index}")
             # torch works in the primary context too; it stays retained until the process ends.
             context = _check(driver.cuDevicePrimaryCtxRetain(handle), f"opening GPU {index}")
             self._contexts[index] = context
-        current = _check(driver.cuCtxGetCurrent(), "asking for the current CUDA context")
-        if int(current) != int(context):
-            _check(driver.cuCtxSetCurrent(context), f"entering GPU {index}")
+        return context
 
 
 def _check_driver(driver: Any) -> None:

@@ -29,6 +29,7 @@ from diff_gaussian_rasterization.cuda.args import (
 TILE = 16
 SHORT_KEYS = 2**15 - 1  # tiles that 16-bit sort keys can tell apart
 NONE = 2**31 - 1  # what the reports hold where nothing was found
+MOST_PAIRS = NONE - 1024  # the kernels step by up to 256 beyond the end, in 32 bits
 NAN_NAMES = ("means", "means2D", "opacities", "scales", "rotations", "sh", "colors")
 _NAMES = {"quats": "rotations", "cov3d": "cov3D"}  # in messages
 _BASE, _EXTRA = (
@@ -345,7 +346,7 @@ def _refuse(
                     "every input must be finite"
                 )
         raise ValueError(f"the colour of Gaussian {bad_gaussian} overflows float32")
-    if pairs >= NONE:
+    if pairs > MOST_PAIRS:
         raise ValueError(f"{pairs} (tile, Gaussian) pairs; use fewer or smaller Gaussians")
     args.pairs = pairs
 

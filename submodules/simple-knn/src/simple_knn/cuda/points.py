@@ -13,6 +13,7 @@ from torch import Tensor
 KERNELS = Path(__file__).parent.absolute() / "kernels"
 THREADS = 256
 BUCKETS = 1024  # kBuckets in farthest.cu
+MOST_POINTS = 2**31 - 1 - 1024  # the kernels count in 32 bits, and step beyond the end
 MOST_NEAREST = 32  # neighbours that still fit into registers
 _POINTERS = ("points", "others", "bounds", "order", "keys", "sorted", "boxes", "nearest",
              "distance", "index")  # fmt: skip
@@ -139,6 +140,8 @@ class PointKernels:
 
 
 def _blocks(items: int) -> int:
+    if items > MOST_POINTS:
+        raise ValueError(f"{items} points are too many for one call: {MOST_POINTS} at most")
     return -(-items // THREADS)
 
 

@@ -162,7 +162,7 @@ __device__ __forceinline__ void color_part(const RasterArgs& a, const View<doubl
   }
   const unsigned negative = a.negative[at];
   for (int ch = 0; ch < 3; ++ch) dc[ch] = (negative >> ch) & 1u ? 0.0f : dc[ch];
-  watch(a, kNanSh, i, dc[0] != dc[0] || dc[1] != dc[1] || dc[2] != dc[2]);
+  watch(a, kNanSh, i, a.d_sh && (dc[0] != dc[0] || dc[1] != dc[1] || dc[2] != dc[2]));
   out->mean = out->mean + to<Real>(sh_part(a, camera, i, dc, add));
 }
 
