@@ -19,7 +19,7 @@ def outside_graphs(function: Callable[..., Result]) -> Callable[..., Result]:
     pairs there are is known only when the Gaussians have been looked at. Programs that do not
     compile do not load the compiler.
     """
-    kept: list[Callable[..., Result]] = []
+    kept: list[Any] = []
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Result:

@@ -18,7 +18,7 @@ def outside_graphs(function: Callable[..., Result]) -> Callable[..., Result]:
     A compiler has nothing to gain there: the kernels are fused already. Programs that do not
     compile do not load it.
     """
-    kept: list[Callable[..., Result]] = []
+    kept: list[Any] = []
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Result:
