@@ -78,13 +78,16 @@ function seek(code, decoder, frames) {
   const intras = frames.flatMap((c, i) => (c[0].header.flags & code.INTRA ? [i] : []));
   const last = (intras[1] ?? frames.length) - 1;
   const path = frames.slice(0, last).filter((c) => c[0].header.flags & code.REFERENCE);
+  const cpu = process.cpuUsage();
   const start = performance.now();
   for (const chunks of path) decoder.decode(chunks.map(code.openChunk), null);
   const have = { place: 0, look: 0, sh: 0 };
   const shown = decoder.decode(frames[last].map(code.openChunk), have);
   const spent = performance.now() - start;
   recycle(decoder, shown);
-  return `${spent.toFixed(0)} ms (${path.length} references)`;
+  const { user, system } = process.cpuUsage(cpu);
+  const core = ((user + system) / 1000).toFixed(0);
+  return `${spent.toFixed(0)} ms, ${core} of a core (${path.length} references)`;
 }
 
 const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;

@@ -30,6 +30,7 @@ VERBS = (
     "encode",
     "decode",
     "info",
+    "export",
     "serve",
     "doctor",
 )

@@ -27,6 +27,7 @@ from igs.config import ConfigError
 from igs.config.serve import LiveConfig, ServeConfig, check_live, check_serve
 from igs.fvv import FvvError
 from igs.serve import page
+from igs.serve.export import PLAYER
 from igs.serve.guard import Guard
 from igs.serve.live_socket import serve_viewer
 from igs.serve.metrics import CONTENT_TYPE, metrics_text
@@ -34,7 +35,6 @@ from igs.serve.state import ServerState
 
 logger = logging.getLogger(__name__)
 
-PLAYER = Path(__file__).resolve().parent / "player"
 MEDIA_TYPE = "application/vnd.igs.fvv"
 _SWEEP_SECONDS = 1.0
 
