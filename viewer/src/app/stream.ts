@@ -4,15 +4,16 @@ import type { FrameData, StreamInfo, StreamStatus } from "../fvv/types.ts";
 
 export interface Stream {
   readonly info: StreamInfo;
-  /** Seconds at which a frame is shown; null where it is not known. */
-  timeOf(frame: number): number | null;
+  /** Seconds at which a frame is shown. */
+  timeOf(frame: number): number;
   requestFrame(frame: number): Promise<FrameData>;
   release(frame: FrameData): void;
   prefetch(from: number, count: number): void;
   setQuality(maxLayer: number): void;
   onLiveFrame(callback: (frame: FrameData) => void): void;
   onStatus(callback: (status: StreamStatus) => void): void;
-  onError(callback: (error: Error) => void): void;
+  onInfo(callback: (info: StreamInfo) => void): void;
+  onError(callback: (message: string) => void): void;
   goLive(): void;
   close(): void;
 }

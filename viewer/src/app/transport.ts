@@ -71,6 +71,12 @@ export class Transport {
     return this.waiting;
   }
 
+  /** Whether the frame on screen is the one that the clock asks for. */
+  get isArrived(): boolean {
+    if (this.following) return this.shown !== null;
+    return this.pending === null && this.frame !== null && this.frame === this.wanted();
+  }
+
   play(): void {
     if (!this.following && !this.loop && this.atEnd()) this.clock = this.origin;
     this.playing = true;
@@ -147,6 +153,16 @@ export class Transport {
     const start = Math.max(first, this.stream.info.liveFrom ?? first);
     if (last < start || (start === this.range[0] && last === this.range[1])) return;
     this.range = [start, last];
+    this.onChange();
+  }
+
+  /** Live: the session began anew; its frames are numbered from the start. */
+  restart(): void {
+    const first = this.stream.info.liveFrom;
+    if (!this.isLive || first === null || first === this.range[0]) return;
+    this.range = [first, first];
+    this.shown = null;
+    this.following = true;
     this.onChange();
   }
 
@@ -235,7 +251,7 @@ export class Transport {
   }
 
   private timeOf(frame: number): number {
-    return this.stream.timeOf(frame) ?? frame / this.stream.info.fps;
+    return this.stream.timeOf(frame);
   }
 }
 

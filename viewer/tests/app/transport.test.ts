@@ -41,6 +41,7 @@ class Stub implements Stream {
   setQuality(): void {}
   onLiveFrame(): void {}
   onStatus(): void {}
+  onInfo(): void {}
   onError(): void {}
   goLive(): void {}
   close(): void {}

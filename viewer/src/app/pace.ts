@@ -1,0 +1,90 @@
+/** How large to draw, and when: never a second picture before the first is done. */
+
+const SLOW = 0.05; // seconds a picture: draw fewer pixels
+const QUICK = 0.018; // seconds a picture: draw more
+const LEAST = 0.25;
+const QUICK_RUN = 10;
+const STILL_AFTER = 0.25; // seconds without change; then the picture is drawn in full
+const STILL_AFTER_IF_SLOW = 1;
+const SLOW_IN_FULL = 0.2;
+
+/** Size of moving pictures from how long the last ones took. */
+export class Pace {
+  /** Pixels of a moving picture for each pixel of the canvas, along each axis. */
+  scale: number;
+  /** Seconds that the last picture took. */
+  lastSeconds = 0;
+  private inFull: number;
+  private quick = 0;
+
+  /** @param isSlow whether the graphics are known to be computed in software. */
+  constructor(isSlow: boolean) {
+    this.scale = isSlow ? LEAST : 1;
+    this.inFull = isSlow ? Infinity : 0;
+  }
+
+  /** Seconds without change before the picture is drawn in full. */
+  get stillAfter(): number {
+    return this.inFull > SLOW_IN_FULL ? STILL_AFTER_IF_SLOW : STILL_AFTER;
+  }
+
+  /** Learn from a picture of some scale that took so many seconds. */
+  took(seconds: number, scale: number): void {
+    this.lastSeconds = seconds;
+    this.inFull = seconds / scale ** 2;
+    if (scale !== this.scale) return;
+    if (seconds > SLOW) {
+      this.quick = 0;
+      this.scale = Math.max(LEAST, scale * Math.max(0.5, Math.sqrt(SLOW / seconds)));
+    } else if (seconds < QUICK && scale < 1) {
+      this.quick += 1;
+      if (this.quick < QUICK_RUN) return;
+      this.quick = 0;
+      this.scale = Math.min(1, scale * 1.25);
+    } else this.quick = 0;
+  }
+}
+
+/** Tells when the GPU has done what it was given. */
+export class Fence {
+  private sync: WebGLSync | null = null;
+  private since = 0;
+  private done: (() => void)[] = [];
+
+  constructor(private readonly gl: WebGL2RenderingContext) {}
+
+  /** Whether what was given is still under way. */
+  get pending(): boolean {
+    return this.sync !== null;
+  }
+
+  set(now: number): void {
+    if (this.sync) this.gl.deleteSync(this.sync);
+    this.sync = this.gl.fenceSync(this.gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    this.gl.flush();
+    this.since = now;
+  }
+
+  /** Once per animation frame. @returns seconds from `set`, once when all is done, else null. */
+  poll(now: number): number | null {
+    const { gl, sync } = this;
+    if (!sync) return null;
+    const isDone = gl.getSyncParameter(sync, gl.SYNC_STATUS) === gl.SIGNALED;
+    if (!isDone && !gl.isContextLost()) return null;
+    gl.deleteSync(sync);
+    this.sync = null;
+    for (const resolve of this.done.splice(0)) resolve();
+    return now - this.since;
+  }
+
+  wait(): Promise<void> {
+    return this.sync ? new Promise((resolve) => this.done.push(resolve)) : Promise.resolve();
+  }
+}
+
+/** Whether the graphics are computed by the processor. */
+export function isSoftware(gl: WebGL2RenderingContext): boolean {
+  const info = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = info ? String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)) : "";
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
