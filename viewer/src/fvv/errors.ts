@@ -30,7 +30,7 @@ export const DEFAULT_LIMITS: Limits = {
   stateBytes: 2 ** 30,
   chunkBytes: 2 ** 27,
   headerBytes: 2 ** 20,
-  indexEntries: 2_000_000,
+  indexEntries: 4_000_000,
 };
 
 /** The message of anything thrown. */

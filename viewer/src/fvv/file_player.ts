@@ -25,6 +25,7 @@ import type { StreamInfo, StreamState, StreamStatus } from "./types.ts";
 
 const FIRST_READ = 1 << 16;
 const AHEAD_BYTES = 1 << 23;
+const AHEAD_FRAMES = 90;
 const PROGRESS = 500; // milliseconds
 const DEFAULT_FPS = 30;
 
@@ -137,7 +138,9 @@ export class FilePlayer implements Player, FrameStore {
     const end = Math.min(from + count, this.table.count);
     const frames = [];
     for (let f = Math.max(from, 0); f < end; f++) frames.push(f);
-    if (frames.length) this.loader.readAhead([...this.table.path(frames[0]), ...frames]);
+    if (!frames.length) return;
+    const goesOn = from > this.newest && from <= this.newest + AHEAD_FRAMES;
+    this.loader.readAhead([...(goesOn ? [] : this.table.path(frames[0])), ...frames]);
   }
 
   setQuality(maxLayer: number): void {
@@ -194,7 +197,8 @@ export class FilePlayer implements Player, FrameStore {
   private readAhead(from: number): void {
     const frames = [];
     let bytes = 0;
-    for (let f = from; f < this.table.count && bytes < AHEAD_BYTES; f++) {
+    const end = Math.min(this.table.count, from + AHEAD_FRAMES);
+    for (let f = from; f < end && bytes < AHEAD_BYTES; f++) {
       bytes += this.table.bytes(f, this.loader.maxLayer);
       frames.push(f);
     }

@@ -1,6 +1,15 @@
 /** A live session: the newest frame as it comes, and a look back at the last ones. */
 
-import { checkPrefix, openChunk, PREFIX_BYTES, readChunk, readChunks, INTRA, REFERENCE } from "./chunks.ts";
+import {
+  checkPrefix,
+  HEADER_BYTES,
+  INTRA,
+  openChunk,
+  PREFIX_BYTES,
+  readChunk,
+  readChunks,
+  REFERENCE,
+} from "./chunks.ts";
 import { prepareCodecs } from "./codecs.ts";
 import { StreamDecoder } from "./decoder.ts";
 import { FvvError, reasonOf } from "./errors.ts";
@@ -37,7 +46,7 @@ export class LivePlayer implements Player {
   private readonly store: LiveStore;
   private readonly socket: LiveSocket;
   private readonly rate = new RateMeter();
-  private readonly times: number[] = [];
+  private recent: LiveFrame[] = []; // that rates are counted over
   private waiting: LiveFrame[] = [];
   private queue: Promise<unknown> = Promise.resolve();
   private pumping = false;
@@ -221,6 +230,7 @@ export class LivePlayer implements Player {
       damage: (_, layer) => void (layer === 0 && this.dropped++),
     });
     this.store.clear();
+    this.recent = [];
     this.newest = null;
     this.layers = 1 + header.shDegree + (header.refine > 1 ? 1 : 0);
     const liveFrom = this.hello?.liveFrom ?? 0;
@@ -242,7 +252,7 @@ export class LivePlayer implements Player {
     if (this.newest !== null && frame.number <= this.newest) return;
     this.newest = frame.number;
     this.store.add(frame);
-    this.countTime(frame.time);
+    this.count(frame);
     this.events.times([frame.number, frame.time]);
     if (!this.following) return;
     this.waiting.push(frame);
@@ -306,18 +316,22 @@ export class LivePlayer implements Player {
     this.events.live({ frame, decoded });
   }
 
-  private countTime(time: number): void {
-    const { times, stream } = this;
-    times.push(time);
-    if (times.length > RATE_FRAMES) times.shift();
-    const span = times[times.length - 1] - times[0];
-    if (!stream || times.length < 2 || span <= 0) return;
-    const fps = (times.length - 1) / span;
-    if (Math.abs(fps - stream.info.fps) < 0.1 * stream.info.fps) return;
-    const each = this.rate.bitsPerSecond / 8;
-    const layers = layersOf(stream.decoder.header, (layer) => (layer === 0 ? each : 0));
-    stream.info = { ...stream.info, fps, layers };
-    this.events.info(stream.info);
+  /** Keep frames a second and bytes of each layer as they were over the last frames. */
+  private count(frame: LiveFrame): void {
+    const { recent, stream } = this;
+    recent.push(frame);
+    if (recent.length > RATE_FRAMES) recent.shift();
+    const span = frame.time - recent[0].time;
+    if (!stream || recent.length < 2 || span <= 0) return;
+    const bytes = (layer: number) => {
+      const chunks = recent.slice(1).flatMap((f) => f.chunks.filter((c) => c.header.layer === layer));
+      return chunks.reduce((sum, { header }) => sum + HEADER_BYTES + header.stored, 0);
+    };
+    const fps = (recent.length - 1) / span;
+    const changed = Math.abs(fps - stream.info.fps) > 0.1 * stream.info.fps;
+    const layers = layersOf(stream.decoder.header, (layer) => bytes(layer) / span);
+    stream.info = { ...stream.info, fps: changed ? fps : stream.info.fps, layers };
+    if (changed || frame.flags & INTRA) this.events.info(stream.info);
   }
 
   private change(change: Partial<Pick<StreamStatus, "state" | "retryIn" | "layers">>): void {

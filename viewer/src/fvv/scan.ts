@@ -8,12 +8,12 @@ import {
 } from "./chunks.ts";
 import type { Limits } from "./errors.ts";
 import type { ByteSource } from "./http.ts";
-import { type Damage, type Piece, pieceOf } from "./table.ts";
+import { type Damage, Pieces } from "./table.ts";
 
 const WINDOW = 1 << 18;
 
 export interface Scanned {
-  pieces: Piece[];
+  pieces: Pieces;
   damage: Damage[];
   /** Bytes at the end that hold no whole chunk. */
   unread: number;
@@ -31,7 +31,7 @@ export async function scan(
   progress: (byte: number) => void,
 ): Promise<Scanned> {
   const window = new Window(source);
-  const found: Scanned = { pieces: [], damage: [], unread: 0 };
+  const found: Scanned = { pieces: new Pieces(), damage: [], unread: 0 };
   let at = start;
   let lostAt: number | null = null;
   while (at + HEADER_BYTES <= source.size) {
@@ -52,8 +52,7 @@ export async function scan(
       found.damage.push({ offset: lostAt, frame: null, reason });
       lostAt = null;
     }
-    const piece = pieceOf(header, at);
-    if (piece && found.pieces.length < limits.indexEntries) found.pieces.push(piece);
+    if (found.pieces.count < limits.indexEntries) found.pieces.add(header, at);
     at = end;
     progress(at);
   }

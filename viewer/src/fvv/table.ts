@@ -31,14 +31,55 @@ export interface Damage {
   reason: string;
 }
 
-/** One chunk of a frame. */
-export interface Piece {
-  offset: number;
-  length: number;
-  frame: number;
-  refersTo: number;
-  layer: number;
-  flags: number;
+/** Chunks of frames, one number each in every column. */
+export class Pieces {
+  count = 0;
+  offsets: Float64Array;
+  lengths: Uint32Array;
+  frames: Uint32Array;
+  refersTo: Uint32Array;
+  layers: Uint8Array;
+  flags: Uint8Array;
+
+  constructor(capacity = 1024) {
+    this.offsets = new Float64Array(capacity);
+    this.lengths = new Uint32Array(capacity);
+    this.frames = new Uint32Array(capacity);
+    this.refersTo = new Uint32Array(capacity);
+    this.layers = new Uint8Array(capacity);
+    this.flags = new Uint8Array(capacity);
+  }
+
+  /** Note the chunk at `offset`, if it is one of a frame. */
+  add(header: ChunkHeader, offset: number): void {
+    if (header.kind !== FRAME) return;
+    if (this.count === this.offsets.length) this.grow();
+    const i = this.count++;
+    this.offsets[i] = offset;
+    this.lengths[i] = HEADER_BYTES + header.stored;
+    this.frames[i] = header.frame;
+    this.refersTo[i] = header.refersTo;
+    this.layers[i] = header.layer;
+    this.flags[i] = header.flags;
+  }
+
+  /** Places in the columns by frame, layer, and order of coming, without repetitions. */
+  sorted(): Uint32Array {
+    const { frames, layers, count } = this;
+    const order = Uint32Array.from({ length: count }, (_, i) => i);
+    const compare = (a: number, b: number) => frames[a] - frames[b] || layers[a] - layers[b] || a - b;
+    if (order.some((_, i) => i > 0 && compare(i - 1, i) > 0)) order.sort(compare);
+    const same = (a: number, b: number) => frames[a] === frames[b] && layers[a] === layers[b];
+    return order.filter((at, i) => i === 0 || !same(order[i - 1], at));
+  }
+
+  private grow(): void {
+    const wider = new Pieces(2 * this.offsets.length);
+    for (const name of ["offsets", "lengths", "frames", "refersTo", "layers", "flags"] as const) {
+      wider[name].set(this[name]);
+      (this as Record<typeof name, unknown>)[name] = wider[name];
+    }
+  }
 }
 
 export class FrameTable {
@@ -52,21 +93,21 @@ export class FrameTable {
   private readonly layers: Uint8Array;
 
   /** @param pieces in any order; of two of one frame and layer, the first counts. */
-  constructor(pieces: Piece[]) {
-    const sorted = pieces
-      .map((piece, order) => ({ piece, order }))
-      .sort((a, b) => a.piece.frame - b.piece.frame || a.piece.layer - b.piece.layer || a.order - b.order)
-      .map(({ piece }) => piece)
-      .filter((p, i, all) => !(i && all[i - 1].frame === p.frame && all[i - 1].layer === p.layer));
-    const starts = sorted.flatMap((p, i) => (i && sorted[i - 1].frame === p.frame ? [] : [i]));
+  constructor(pieces: Pieces) {
+    const order = pieces.sorted();
+    const starts = Uint32Array.from({ length: order.length }, (_, i) => i).filter(
+      (i) => i === 0 || pieces.frames[order[i - 1]] !== pieces.frames[order[i]],
+    );
     this.count = starts.length;
-    this.numbers = Uint32Array.from(starts, (i) => sorted[i].frame);
-    this.flags = Uint8Array.from(starts, (i) => sorted[i].flags);
-    this.refersTo = Uint32Array.from(starts, (i) => sorted[i].refersTo);
-    this.first = Uint32Array.from([...starts, sorted.length]);
-    this.offsets = Float64Array.from(sorted, (p) => p.offset);
-    this.lengths = Uint32Array.from(sorted, (p) => p.length);
-    this.layers = Uint8Array.from(sorted, (p) => p.layer);
+    this.numbers = starts.map((i) => pieces.frames[order[i]]);
+    this.flags = Uint8Array.from(starts, (i) => pieces.flags[order[i]]);
+    this.refersTo = starts.map((i) => pieces.refersTo[order[i]]);
+    this.first = new Uint32Array(starts.length + 1);
+    this.first.set(starts);
+    this.first[starts.length] = order.length;
+    this.offsets = Float64Array.from(order, (at) => pieces.offsets[at]);
+    this.lengths = order.map((at) => pieces.lengths[at]);
+    this.layers = Uint8Array.from(order, (at) => pieces.layers[at]);
   }
 
   /** Offset and length of a frame's chunks up to a layer, base first. */
@@ -126,40 +167,36 @@ export async function readIndex(source: ByteSource, limits: Limits): Promise<Fra
     if (header.kind !== INDEX || entries.length % ENTRY_BYTES) return null;
     if (entries.length / ENTRY_BYTES > limits.indexEntries) return null;
     const pieces = readEntries(entries);
-    const sound = pieces.every(
-      (p) =>
-        p.offset >= PREFIX_BYTES &&
-        p.offset + p.length <= source.size &&
-        p.length >= HEADER_BYTES &&
-        p.length <= HEADER_BYTES + limits.chunkBytes,
-    );
-    return sound ? new FrameTable(pieces) : null;
+    return isSound(pieces, source.size, limits) ? new FrameTable(pieces) : null;
   } catch (error) {
     if (error instanceof FvvError) return null;
     throw error;
   }
 }
 
-function readEntries(data: Uint8Array): Piece[] {
+function readEntries(data: Uint8Array): Pieces {
   const view = viewOf(data);
-  return Array.from({ length: data.length / ENTRY_BYTES }, (_, i) => {
-    const at = i * ENTRY_BYTES;
-    return {
-      offset: view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32,
-      length: view.getUint32(at + 8, true),
-      frame: view.getUint32(at + 12, true),
-      refersTo: view.getUint32(at + 16, true),
-      layer: data[at + 20],
-      flags: data[at + 21],
-    };
-  });
+  const pieces = new Pieces(data.length / ENTRY_BYTES);
+  pieces.count = data.length / ENTRY_BYTES;
+  for (let i = 0, at = 0; i < pieces.count; i++, at += ENTRY_BYTES) {
+    pieces.offsets[i] = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+    pieces.lengths[i] = view.getUint32(at + 8, true);
+    pieces.frames[i] = view.getUint32(at + 12, true);
+    pieces.refersTo[i] = view.getUint32(at + 16, true);
+    pieces.layers[i] = data[at + 20];
+    pieces.flags[i] = data[at + 21];
+  }
+  return pieces;
 }
 
-/** What a header says, as the index would. */
-export function pieceOf(header: ChunkHeader, offset: number): Piece | null {
-  if (header.kind !== FRAME) return null;
-  const { frame, refersTo, layer, flags } = header;
-  return { offset, length: HEADER_BYTES + header.stored, frame, refersTo, layer, flags };
+/** Whether all of an index lies within the file, in chunks that could be. */
+function isSound({ count, offsets, lengths }: Pieces, size: number, limits: Limits): boolean {
+  for (let i = 0; i < count; i++) {
+    const length = lengths[i];
+    if (length < HEADER_BYTES || length > HEADER_BYTES + limits.chunkBytes) return false;
+    if (offsets[i] < PREFIX_BYTES || offsets[i] + length > size) return false;
+  }
+  return true;
 }
 
 /** A sentence about all damage, null without any. */
