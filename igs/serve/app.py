@@ -19,7 +19,6 @@ from fastapi.responses import (
     RedirectResponse,
     Response,
 )
-from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 import igs
@@ -27,10 +26,10 @@ from igs.config import ConfigError
 from igs.config.serve import LiveConfig, ServeConfig, check_live, check_serve
 from igs.fvv import FvvError
 from igs.serve import page
-from igs.serve.export import PLAYER
 from igs.serve.guard import Guard
 from igs.serve.live_socket import serve_viewer
 from igs.serve.metrics import CONTENT_TYPE, metrics_text
+from igs.serve.player import add_player, player_is_built
 from igs.serve.state import ServerState
 
 logger = logging.getLogger(__name__)
@@ -81,6 +80,7 @@ def create_app(
         redoc_url=None,
     )
     _add_pages(app)
+    add_player(app, state.recordings)
     _add_recordings(app, state)
     _add_sessions(app, state)
     inside: ASGIApp = app
@@ -119,9 +119,7 @@ async def _sweep(state: ServerState) -> None:
 
 
 def _add_pages(app: FastAPI) -> None:
-    built = (PLAYER / "index.html").is_file()
-    if built:
-        app.mount("/player", StaticFiles(directory=PLAYER, html=True), name="player")
+    built = player_is_built()
 
     @app.get("/", include_in_schema=False)
     def index() -> Response:
@@ -253,7 +251,7 @@ def _add_numbers(app: FastAPI, state: ServerState, guard: Guard) -> None:
             "status": "degraded" if bad else "ok",
             "version": igs.__version__,
             "sessions": states,
-            "player": (PLAYER / "index.html").is_file(),
+            "player": player_is_built(),
         }
 
     @app.get("/metrics", summary="Numbers for Prometheus", tags=["server"])

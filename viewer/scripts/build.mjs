@@ -1,6 +1,6 @@
 // Builds the player: node scripts/build.mjs [--out FOLDER]. The same sources give the same bytes.
 import { build } from "esbuild";
-import { cp, mkdir, readdir, rm } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -29,3 +29,12 @@ await build({
 for (const file of await readdir(join(root, "static"))) {
   await cp(join(root, "static", file), join(out, file));
 }
+
+// What is built in keeps its licence.
+const { dependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+let licences = "";
+for (const name of Object.keys(dependencies).sort()) {
+  const text = await readFile(join(root, "node_modules", name, "LICENSE"), "utf8");
+  licences += `${name} ${dependencies[name]}\n\n${text.trim()}\n\n`;
+}
+await writeFile(join(out, "licences.txt"), licences.trim() + "\n");

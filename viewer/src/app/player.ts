@@ -228,7 +228,10 @@ export class Player {
     this.last = now;
     if (this.xr) return;
     const took = this.fence.poll(now);
-    if (took !== null) this.pace.took(took, this.drawnScale);
+    if (took !== null) {
+      this.pace.took(took, this.drawnScale);
+      this.changedAt = Math.max(this.changedAt, now);
+    }
     this.keyboard.tick(passed);
     this.transport.tick(now);
     if (!this.fence.pending) this.draw(now);
@@ -238,9 +241,10 @@ export class Player {
   }
 
   private draw(now: number): void {
+    // What is new is drawn quickly first; in full once nothing more has come for a while.
     const isStill = now - this.changedAt > this.pace.stillAfter && !this.transport.playing;
-    const scale = isStill ? 1 : this.pace.scale;
-    if (!this.dirty && (scale <= this.drawnScale || this.transport.playing)) return;
+    if (!this.dirty && !(isStill && this.drawnScale < 1)) return;
+    const scale = this.dirty ? this.pace.scale : 1;
     const view = this.view();
     if (this.canvas.width !== view.width) this.canvas.width = view.width;
     if (this.canvas.height !== view.height) this.canvas.height = view.height;

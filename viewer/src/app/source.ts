@@ -89,7 +89,7 @@ export class Site {
   /** The real cameras' videos of a recording, if the server has any. */
   async videos(choice: Choice): Promise<Record<string, string>> {
     const name = this.page.searchParams.get("recording");
-    if (!this.server || !name || !("url" in choice.source)) return choice.videos;
+    if (!this.server || !name) return choice.videos;
     const base = new URL(`recordings/${encodeURIComponent(name)}/cameras`, this.server);
     const names = (await json(base)) as Record<string, string>;
     return this.resolved(names, base);
