@@ -26,11 +26,28 @@ class Dump:
         info: of the stream; `error` alone if it did not open.
         frames: as asked for; the arrays by name beside what else is known, or `error`.
         damage: a sentence, None without damage.
+    end: what was said last.
     """
 
     info: dict[str, Any]
     frames: list[dict[str, Any]]
     damage: str | None
+    end: dict[str, Any]
+
+
+def read_dump(stdout: str, arrays: Path) -> Dump:
+    """The answer of `dump.ts` or `watch.ts`."""
+    lines = [json.loads(line) for line in stdout.splitlines()]
+    if len(lines) == 1:
+        return Dump(lines[0], [], None, {})
+    data, at = np.fromfile(arrays, np.float32), 0
+    for line in lines[1:-1]:
+        for name, length in zip(ARRAYS, line.get("lengths", ()), strict=False):
+            values, at = data[at : at + length], at + length
+            width = WIDTHS.get(name) or 3 * ((line["shDegree"] + 1) ** 2 - 1)
+            line[name] = values.reshape(-1, width) if width else None
+    assert at == len(data)
+    return Dump(lines[0], lines[1:-1], lines[-1]["damage"], lines[-1])
 
 
 @pytest.fixture(scope="session")
@@ -65,16 +82,6 @@ def dump(bundled: Callable[[str], Path], tmp_path: Path) -> Callable[..., Dump]:
         words += ["--frames", ",".join(map(str, frames))] if frames is not None else []
         done = subprocess.run(words, capture_output=True, text=True, timeout=120)
         assert not done.stderr, done.stderr
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        if len(lines) == 1:
-            return Dump(lines[0], [], None)
-        data, at = np.fromfile(out, np.float32), 0
-        for line in lines[1:-1]:
-            for name, length in zip(ARRAYS, line.get("lengths", ()), strict=False):
-                values, at = data[at : at + length], at + length
-                width = WIDTHS.get(name) or 3 * ((line["shDegree"] + 1) ** 2 - 1)
-                line[name] = values.reshape(-1, width) if width else None
-        assert at == len(data)
-        return Dump(lines[0], lines[1:-1], lines[-1]["damage"])
+        return read_dump(done.stdout, out)
 
     return run

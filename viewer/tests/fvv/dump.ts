@@ -7,12 +7,10 @@
  * arrays, which OUT holds one after the other as float32; or with an error.
  */
 
-import { writeSync, openSync, closeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 
 import { EVERY_LAYER } from "../../src/fvv/player.ts";
-import { Viewing } from "./helpers.ts";
-
-const ARRAYS = ["centers", "rotations", "scales", "opacities", "colors", "sh"] as const;
+import { Viewing, writeFrame } from "./helpers.ts";
 
 async function main(words: string[]): Promise<void> {
   const [file, out] = words;
@@ -28,14 +26,7 @@ async function main(words: string[]): Promise<void> {
   const lines: unknown[] = [viewing.player.info];
   for (const frame of asked ?? Array.from({ length: count }, (_, i) => i)) {
     try {
-      const whole = await viewing.frame(frame);
-      const lengths = ARRAYS.map((name) => {
-        const array = whole[name];
-        if (array) writeSync(target, new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-        return array?.length ?? 0;
-      });
-      const { number, time, isKey, shDegree, versions } = whole;
-      lines.push({ frame, number, time, isKey, shDegree, versions, count: whole.count, lengths });
+      lines.push(writeFrame(target, await viewing.frame(frame)));
     } catch (error) {
       lines.push({ frame, error: (error as Error).message });
     }

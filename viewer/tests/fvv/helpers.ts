@@ -1,6 +1,6 @@
 /** What the tests of the decoder share: players over memory, and small streams made by hand. */
 
-import { readFileSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
 
 import type { DecodedFrame } from "../../src/fvv/decoder.ts";
 import { DEFAULT_LIMITS } from "../../src/fvv/errors.ts";
@@ -101,4 +101,17 @@ export class Viewing {
     const shown = await this.player.frame(frame, this.receiver.have);
     return this.receiver.whole(frame, shown.decoded);
   }
+}
+
+const ARRAYS = ["centers", "rotations", "scales", "opacities", "colors", "sh"] as const;
+
+/** Append a frame's arrays to a file; returns what else is known of it, and their lengths. */
+export function writeFrame(file: number, whole: WholeFrame): object {
+  const lengths = ARRAYS.map((name) => {
+    const array = whole[name];
+    if (array) writeSync(file, new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+    return array?.length ?? 0;
+  });
+  const { frame, number, time, isKey, shDegree, versions, count } = whole;
+  return { frame, number, time, isKey, shDegree, versions, count, lengths };
 }

@@ -1,0 +1,51 @@
+"""The built player in Debian's chromium with software graphics; skipped where either is absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from igs.serve.player import player_is_built
+
+TESTS = Path(__file__).parents[2]
+sys.path.insert(0, str(TESTS / "serve"))  # for live_rig
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# Graphics on the processor; no sandbox, which needs more rights than a container gives.
+FLAGS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One chromium for all tests; `IGS_CHROMIUM` names another program."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = os.environ.get("IGS_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
+        pytest.skip("no chromium; install it (apt-get install chromium) or set IGS_CHROMIUM")
+    if not player_is_built():
+        pytest.skip("the player is not built; run `npm ci && npm run build` in viewer/")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of 320 x 360 points; afterwards it must have logged no error."""
+    context = browser.new_context(viewport={"width": 320, "height": 360})
+    made = context.new_page()
+    made.set_default_timeout(120_000)
+    errors: list[str] = []
+    made.on("pageerror", lambda error: errors.append(str(error)))
+    made.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    made.errors = errors
+    yield made
+    context.close()
+    assert errors == []
