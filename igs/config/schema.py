@@ -122,7 +122,8 @@ class RefineConfig:
     lr_final: learning rates fall to this share along a half cosine; 1 keeps them constant.
     active_only: optimise only Gaussians seen where pixels changed since the last key frame, so
     that what stands still cannot drift; `active_threshold` is the change, in 0..1, that counts.
-    active_tiles: with active_only, draw and compare only tiles of 16 x 16 pixels that changed.
+    active_tiles: with active_only, draw and compare only tiles of 16 x 16 pixels that changed, and
+    their neighbours: faster, and a little less exact.
     """
 
     mode: str = "s"

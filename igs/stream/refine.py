@@ -72,8 +72,9 @@ def refine_key_frame(
         background: (3,) colour behind everything.
         generator: draws views and the samples of splits.
         active: (N,) bool, which may change; None for all. The others are rendered with them.
-        changed: camera name to (H, W) bool. Only tiles of 16 x 16 pixels that hold such a pixel
-            are drawn and compared, and a camera without one is not looked at; None for all.
+        changed: camera name to (H, W) bool. Only tiles of 16 x 16 pixels that hold such a pixel,
+            and their neighbours, are drawn and compared; a camera without one is not looked at.
+            None for all.
 
     Returns:
         The refined Gaussians, quaternions of unit length, and what was done.

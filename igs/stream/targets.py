@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diff_gaussian_rasterization import tiles_of
 from fused_ssim import photometric_loss
 
@@ -18,6 +19,9 @@ from igs.render.images import to_float, to_tensor
 from igs.scene import Camera
 
 TILE = 16  # pixels, both ways; the rasterizer's
+# Tiles around a change that count too: Gaussians that follow it reach into them, and what is not
+# looked at there is not mended there.
+_RING = 1
 # SSIM's window reaches 5 pixels: one that looks at an active pixel lies within 5 pixels of it and
 # sees pixels up to 10 away. Farther windows see two equal images.
 _MARGIN = 10
@@ -90,17 +94,25 @@ def make_targets(
         cameras: the training cameras.
         images: camera name to (H, W, 3) uint8.
         device: where to compare.
-        changed: camera name to (H, W) bool; tiles without such a pixel do not count, and a view
-            without such a tile is left out. None: everything counts.
+        changed: camera name to (H, W) bool; tiles that hold such a pixel count, and their
+            neighbours; a view without such a tile is left out. None: everything counts.
     """
     if changed is None:
         return [Target(camera, images[camera.name], device) for camera in cameras]
-    tiles = {camera.name: tiles_of(changed[camera.name].to(device)) for camera in cameras}
+    tiles = {
+        camera.name: _with_neighbours(tiles_of(changed[camera.name].to(device)))
+        for camera in cameras
+    }
     return [
         Target(camera, images[camera.name], device, tiles[camera.name])
         for camera in cameras
         if bool(tiles[camera.name].any())
     ]
+
+
+def _with_neighbours(tiles: torch.Tensor) -> torch.Tensor:
+    grown = F.max_pool2d(tiles[None, None].float(), 2 * _RING + 1, 1, _RING)
+    return grown[0, 0] > 0
 
 
 @torch.no_grad()
@@ -124,7 +136,7 @@ def reaching(gaussians: Gaussians, targets: Sequence[Target]) -> torch.Tensor:
         reach = radii + 1.0  # the rounding of the centre included
         columns = _edges(x / z * camera.fx + camera.cx - 0.5, reach, tiles.shape[1])
         rows = _edges(y / z * camera.fy + camera.cy - 0.5, reach, tiles.shape[0])
-        sums = torch.nn.functional.pad(tiles.long().cumsum(0).cumsum(1), (1, 0, 1, 0))
+        sums = F.pad(tiles.long().cumsum(0).cumsum(1), (1, 0, 1, 0))
         (x0, x1), (y0, y1) = columns, rows
         inside = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]
         found |= (radii > 0) & (inside > 0)
