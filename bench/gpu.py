@@ -4,9 +4,16 @@
     python bench/gpu.py --rows raster refine  some
     python bench/gpu.py --device cpu --small  check the script itself without a GPU
 
-Rows: first (cold compilation), parity (`pytest -m gpu`), raster (beside gsplat where it can be
-imported), candidate (AGM-Net), refine, stream, frame0. A row that fails says why; the others go on.
-Times are medians after a warm-up, with the device synchronised.
+Rows: first (cold compilation), compile (every kernel; needs no GPU), gsplat (the peer is built),
+parity (`pytest -m gpu`), raster (beside gsplat), parts (what refinement is made of), candidate
+(AGM-Net), refine, stream, frame0. A row that fails says why; the others go on. Times are medians
+after a warm-up, with the device synchronised; after each row comes its peak of memory: that of
+torch's allocator on a GPU, that of the process on a CPU.
+
+gsplat 1.5.3 compiles its kernels at its first import, with the CUDA toolkit of torch's own CUDA
+version (`nvcc --version` must answer) and ninja:
+
+    pip install ninja && pip install --no-build-isolation gsplat==1.5.3
 """
 
 from __future__ import annotations
@@ -16,7 +23,6 @@ import json
 import os
 import platform
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,88 +31,19 @@ import traceback
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import diff_gaussian_rasterization as dgr
 import torch
+from gpu_bench import LOW_PASS, SMALL_CASE, Bench, Row, our_pass, pass_through, scene_on
+from gpu_parts import compile_row, parts_row
 from gpu_scene import Size, make_cameras, make_gaussians, moved, write_capture
-from rasterizer import Case, Scene, make_scene
+from rasterizer import Case
 from torch import Tensor
 
+from igs.metrics import peak_device_memory_mb, peak_memory_mb
+
 ROOT = Path(__file__).resolve().parents[1]
-LOW_PASS = 0.3
-CASES = (Case(150_000, 1352, 1014, 1.5, None), Case(1_000_000, 1920, 1080, 0.75, None))
-SMALL_CASE = Case(2_000, 160, 120, 3.0, None)
-REPEATS = 30
-
-
-class Row(NamedTuple):
-    """One line of the table."""
-
-    what: str
-    measured: str
-    goal: str
-
-
-class Bench:
-    """The device, and how to measure on it."""
-
-    def __init__(self, device: torch.device, small: bool, config: str | None) -> None:
-        self.device, self.small, self.config = device, small, config
-        self.repeats = 2 if small else REPEATS
-        self.cases = (SMALL_CASE,) if small else CASES
-        self.size = Size(2000, 160, 120, 4, 6) if small else Size()
-
-    def wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-    def milliseconds(self, function: Callable[[], Any], repeats: int | None = None) -> float:
-        """Median over the repeats, after three calls to warm up."""
-        for _ in range(1 if self.small else 3):
-            function()
-        seconds = []
-        for _ in range(repeats or self.repeats):
-            self.wait()
-            start = time.perf_counter()
-            function()
-            self.wait()
-            seconds.append(time.perf_counter() - start)
-        return 1e3 * statistics.median(seconds)
-
-
-def pass_through(render: Callable[[], list[Tensor]], leaves: Scene) -> Callable[[], None]:
-    """Forward and backward with a fixed random gradient."""
-    gradients: list[Tensor] = []
-
-    def run() -> None:
-        for leaf in leaves.values():
-            leaf.grad = None
-        images = render()
-        if not gradients:
-            gradients.extend(torch.randn_like(image) for image in images)
-        torch.autograd.backward(images, gradients)
-
-    return run
-
-
-def scene_on(case: Case, device: torch.device) -> Scene:
-    return {k: v.detach().to(device).requires_grad_() for k, v in make_scene(case).items()}
-
-
-def our_pass(case: Case, device: torch.device, want: tuple[str, ...]) -> Callable[[], None]:
-    leaves, focal = scene_on(case, device), case.width / 1.5
-    view = dgr.View.from_pinhole(case.width, case.height, focal, focal, torch.eye(4, device=device))
-
-    def render() -> list[Tensor]:
-        out = dgr.rasterize(
-            leaves["means"], leaves["quats"], leaves["scales"], leaves["opacities"],
-            sh=leaves["sh"], view=view, want=want, kernel_size=LOW_PASS, compensate=False,
-            absolute_statistic=False,
-        )  # fmt: skip
-        return [getattr(out, name) for name in want]
-
-    return pass_through(render, leaves)
 
 
 def gsplat_pass(case: Case, device: torch.device) -> Callable[[], None]:
@@ -136,6 +73,15 @@ def first_row(bench: Bench) -> list[Row]:
     bench.wait()
     seconds = time.perf_counter() - start
     return [Row("first use, cold cache: first colour pass", f"{seconds:.1f} s", "at most 20 s")]
+
+
+def gsplat_row(bench: Bench) -> list[Row]:
+    """The peer's first pass, which builds it."""
+    start = time.perf_counter()
+    gsplat_pass(SMALL_CASE, bench.device)()
+    bench.wait()
+    seconds = time.perf_counter() - start
+    return [Row("gsplat, first pass with its compilation", f"{seconds:.1f} s", "")]
 
 
 def parity_row(bench: Bench) -> list[Row]:
@@ -179,16 +125,14 @@ def candidate_row(bench: Bench) -> list[Row]:
     sizes = Namespace(points=points, views=4, size=side)
     gaussians, views, images = make_input(sizes, bench.device)
     rows = []
-    for name, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
-        with torch.no_grad():
-            mixed = torch.autocast(
-                bench.device.type, torch.bfloat16, enabled=dtype != torch.float32
-            )
-            with mixed:
-                key = network.encode_key(gaussians, **views)
-                spent = bench.milliseconds(lambda: network.predict(key, images))  # noqa: B023
-        what = f"AGM-Net candidate, 4 views, {side}, {anchors} anchors, {points} Gaussians, {name}"
-        rows.append(Row(what, f"{spent:.1f} ms", "at most 50 ms"))
+    for name, dtype in (("float32", None), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        with torch.no_grad(), torch.autocast(bench.device.type, dtype, enabled=dtype is not None):
+            key = bench.milliseconds(lambda: network.encode_key(gaussians, **views), bench.few)
+            state = network.encode_key(gaussians, **views)
+            spent = bench.milliseconds(lambda: network.predict(state, images))  # noqa: B023
+        what = f"AGM-Net, 4 views, {side}, {anchors} anchors, {points} Gaussians, {name}"
+        rows.append(Row(f"{what}: candidate", f"{spent:.1f} ms", "at most 50 ms"))
+        rows.append(Row(f"{what}: key frame", f"{key:.1f} ms", ""))
     return rows
 
 
@@ -204,17 +148,35 @@ def refine_row(bench: Bench) -> list[Row]:
     with torch.no_grad():
         for camera in cameras:
             color = render(moved(gaussians, 3), camera, background).color.clamp(0, 1) * 255
-            images[camera.name] = color.permute(1, 2, 0).round().to("cpu", torch.uint8).numpy()
+            images[camera.name] = color.permute(1, 2, 0).round().to(torch.uint8).contiguous()
+    # The slab swings in the middle fifth of its width: there the pixels change.
+    active = gaussians.means[:, 0].abs() < 1.2
+    changed = {camera.name: _middle(camera, bench.device) for camera in cameras}
 
-    def run() -> None:
+    def run(active: Tensor | None, changed: dict[str, Tensor] | None) -> None:
         refine_key_frame(
             gaussians, cameras, images, config, extent=3.0, background=background,
-            generator=torch.Generator().manual_seed(0),
+            generator=torch.Generator().manual_seed(0), active=active, changed=changed,
         )  # fmt: skip
 
-    seconds = bench.milliseconds(run, repeats=1 if bench.small else 5) / 1e3
     what = f"key-frame refinement, {config.num_iterations()} iterations, {len(gaussians)} Gaussians"
-    return [Row(f"{what}, {len(cameras)} views", f"{seconds:.2f} s", "at most 0.4 s")]
+    cases = {
+        "": (None, None),
+        ", the changed ones": (active, None),
+        ", the changed ones and tiles": (active, changed),
+    }
+    rows = []
+    for name, (some, where) in cases.items():
+        seconds = bench.milliseconds(lambda: run(some, where), bench.few) / 1e3  # noqa: B023
+        goal = "" if name else "at most 0.4 s"
+        rows.append(Row(f"{what}, {len(cameras)} views{name}", f"{seconds:.2f} s", goal))
+    return rows
+
+
+def _middle(camera: Any, device: torch.device) -> Tensor:
+    columns = torch.arange(camera.width, device=device)
+    inside = (columns - camera.width / 2).abs() < 0.2 * camera.width
+    return inside.expand(camera.height, -1)
 
 
 def stream_row(bench: Bench) -> list[Row]:
@@ -233,10 +195,13 @@ def stream_row(bench: Bench) -> list[Row]:
         config = bench.config or str(ROOT / "configs" / "demo.yaml")
         _igs("stream", "--config", config, *words)
         summary = json.loads((Path(folder) / "out" / "results.json").read_text())["summary"]
-    times = {k: v for k, v in summary.items() if "second" in k or k.endswith("_s")}
-    measured = ", ".join(f"{k} {v:.3f}" for k, v in times.items() if isinstance(v, float))
-    what = f"whole stream, {bench.size.frames} frames, settings of {Path(config).name}"
-    return [Row(what, measured or json.dumps(summary)[:300], "at most 0.2 s per frame")]
+    frames, name = bench.size.frames, Path(config).name
+    spent = f"{summary['seconds_per_frame']:.3f} s per frame"
+    rows = [Row(f"whole stream, {frames} frames, settings of {name}", spent, "at most 0.2 s")]
+    for stage, seconds in summary["seconds_by_stage"].items():
+        if stage != "frame0":  # loaded here
+            rows.append(Row(f"of that, {stage}", f"{seconds / frames:.3f} s per frame", ""))
+    return rows
 
 
 def frame0_row(bench: Bench) -> list[Row]:
@@ -264,8 +229,11 @@ def _igs(*words: str) -> None:
 
 ROWS: dict[str, Callable[[Bench], list[Row]]] = {
     "first": first_row,
+    "compile": compile_row,
+    "gsplat": gsplat_row,
     "parity": parity_row,
     "raster": raster_row,
+    "parts": parts_row,
     "candidate": candidate_row,
     "refine": refine_row,
     "stream": stream_row,
@@ -328,8 +296,17 @@ def main() -> None:
                 if arguments.traceback:
                     traceback.print_exc()
                 rows = [Row(name, f"failed: {_line(error)}", "")]
-            for row in rows:
+            for row in [*rows, memory_row(bench, name)]:
                 print(f"| {row.what} | {row.measured} | {row.goal} |", flush=True)
+
+
+def memory_row(bench: Bench, name: str) -> Row:
+    """The peak since the row before; rows that start programs of their own do not show here."""
+    if bench.device.type != "cuda":
+        return Row(f"{name}: peak memory of the process", f"{peak_memory_mb():.0f} MB", "")
+    peak = peak_device_memory_mb(bench.device)
+    torch.cuda.reset_peak_memory_stats(bench.device)
+    return Row(f"{name}: peak GPU memory of tensors", f"{peak:.0f} MB", "")
 
 
 if __name__ == "__main__":
