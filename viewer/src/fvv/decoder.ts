@@ -115,7 +115,8 @@ export class StreamDecoder {
   /** Go back (or ahead) to a reference frame that was kept. */
   restore(kept: Snapshot): void {
     const { intact, refined, about, versions } = kept;
-    this.held = { rows: kept.rows.copy(), intact, refined };
+    this.held.rows.assign(kept.rows);
+    this.held = { rows: this.held.rows, intact, refined };
     this.about = about;
     this.versions = { ...versions };
     for (const group of GROUPS) this.floats.forget(group);
@@ -213,11 +214,9 @@ export class StreamDecoder {
 
   /** Rows of the frame: the reference's own, or a copy where rows come or go. */
   private target(base: BaseDelta): IntRows {
-    const { held, spare, scratch } = this;
+    const { held, spare } = this;
     if (base.sameRows) return held.rows;
-    const all = scratch.take("runs", 2);
-    const runs = base.runs ?? { pairs: all.fill(0, 0, 1).fill(base.kept, 1, 2), count: 1 };
-    spare.gather(held.rows, runs);
+    spare.gather(held.rows, base.runs ?? { pairs: Int32Array.of(0, base.kept), count: 1 });
     return spare;
   }
 

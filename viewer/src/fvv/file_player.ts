@@ -67,8 +67,9 @@ export class FilePlayer implements Player, FrameStore {
     ({ header: this.header, table: this.table } = opened);
     ({ damage: this.damage, unread: this.unread } = opened);
     this.decoder = new StreamDecoder(opened.header, options.limits);
-    this.loader = new FrameLoader(source, this.table, options.cacheBytes, options.maxLayer);
-    const { limits, snapshotBytes } = options;
+    const { limits, snapshotBytes, cacheBytes } = options;
+    const maxLayer = this.known(options.maxLayer);
+    this.loader = new FrameLoader(source, this.table, cacheBytes, maxLayer);
     this.paths = new PathDecoder(this.decoder, this, limits, snapshotBytes, {
       time: (frame, seconds) => events.times([frame, seconds - this.start]),
       damage: (frame, layer, reason) => this.noteDamage(frame, layer, reason),
@@ -143,7 +144,8 @@ export class FilePlayer implements Player, FrameStore {
     this.loader.readAhead([...(goesOn ? [] : this.table.path(frames[0])), ...frames]);
   }
 
-  setQuality(maxLayer: number): void {
+  setQuality(wanted: number): void {
+    const maxLayer = this.known(wanted);
     const more = maxLayer > this.loader.maxLayer;
     this.loader.maxLayer = maxLayer;
     if (!more) return;
@@ -181,6 +183,12 @@ export class FilePlayer implements Player, FrameStore {
     const chunks = await this.loader.load(frame, next);
     // The cache may hold layers that are not wanted any more; byte 5 of a chunk is its layer.
     return chunks.filter((chunk) => chunk[5] <= this.loader.maxLayer);
+  }
+
+  /** Layers of a later version of the container are not loaded. */
+  private known(maxLayer: number): number {
+    const ids = layersOf(this.header, () => 0).map(({ id }) => id);
+    return Math.min(maxLayer, ...ids.slice(-1));
   }
 
   private async decode(frame: number, have: Versions): Promise<ShownFrame> {

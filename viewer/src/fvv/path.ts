@@ -5,6 +5,8 @@ import type { DecodedFrame, Snapshot, StreamDecoder } from "./decoder.ts";
 import { FvvError, type Limits } from "./errors.ts";
 import type { Versions } from "./floats.ts";
 
+const SNAPSHOT_EVERY = 4; // references of a path
+
 /** Encoded frames by position. */
 export interface FrameStore {
   /** Number of the time step. */
@@ -71,14 +73,16 @@ export class PathDecoder {
     for (const step of path) this.checkLost(step, frame);
     let at = this.begin(path);
     if (at === path.length) return this.decoder.again(have);
-    // Stepping through a video needs no snapshots; who jumps is likely to jump again nearby.
-    const jumping = path.length - at > 1;
+    const first = at;
     for (; ; at++) {
       const step = path[at];
       const bytes = await this.store.load(step, path.slice(at + 1));
       const last = at === path.length - 1;
       const decoded = await this.step(step, bytes, last ? have : null, frame);
-      if (jumping && this.store.flags(step) & REFERENCE) this.keep(step);
+      // Who jumps is likely to jump again nearby; stepping through a video needs no snapshots.
+      const left = path.length - 1 - at;
+      const worth = left < 2 || (at - first) % SNAPSHOT_EVERY === SNAPSHOT_EVERY - 1;
+      if (path.length - first > 1 && worth && this.store.flags(step) & REFERENCE) this.keep(step);
       if (last) return decoded!;
     }
   }

@@ -61,14 +61,15 @@ export class IntRows {
   /** An exact copy. */
   copy(): IntRows {
     const made = new IntRows(this.degree, this.refined);
-    made.reserve(this.count);
-    made.position.set(this.position.subarray(0, 3 * this.count));
-    made.quat.set(this.quat.subarray(0, 4 * this.count));
-    made.look.set(this.look.subarray(0, LOOK * this.count));
-    const sizes = groupSizes(this.degree);
-    this.sh.forEach((a, d) => made.sh[d].set(a.subarray(0, sizes[d + 2] * this.count)));
-    this.residues.forEach((a, g) => made.residues[g].set(a.subarray(0, sizes[g] * this.count)));
+    made.assign(this);
     return made;
+  }
+
+  /** Become the same as other rows. */
+  assign(from: IntRows): void {
+    this.reserve(from.count);
+    const all = { pairs: Int32Array.of(0, from.count), count: 1 };
+    this.gather(from, all);
   }
 
   /** Take the rows of `from` that the runs name; room for them must be there. */
