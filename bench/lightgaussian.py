@@ -221,9 +221,14 @@ def main() -> None:
     arguments = parse_arguments()
     torch.set_num_threads(1)
     words = [f"root={arguments.root}", f"output={arguments.model}", *arguments.overrides]
-    frame0 = load_config(Frame0RunConfig, arguments.config, words).frame0
+    config = load_config(Frame0RunConfig, arguments.config, words)
+    frame0 = config.frame0
     photographs = read_photographs(
-        arguments.root, videos=arguments.videos, resolution=arguments.resolution
+        arguments.root,
+        videos=arguments.videos,
+        resolution=arguments.resolution,
+        split=config.split,
+        held_out=config.held_out,
     )
     model = train(arguments, photographs, frame0)
     print("| variant | Gaussians | MB | PSNR | SSIM | s |\n|---|---|---|---|---|---|")

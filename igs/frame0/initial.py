@@ -14,10 +14,9 @@ from simple_knn import distCUDA2
 
 from igs.config.frame0 import Frame0Config, InitConfig
 from igs.frame0.plane_sweep import SweepSettings, plane_sweep, rig_depth_range
-from igs.gaussians import Gaussians, PointCloud, compute_filter_3d, read_points
+from igs.gaussians import SH_C0, Gaussians, PointCloud, compute_filter_3d, read_points
 from igs.scene import Camera, colmap_binary, colmap_text
 
-SH_C0 = 0.28209479177387814
 _INITIAL_OPACITY = 0.1
 _MIN_SQUARED_DISTANCE = 1e-7
 _LEAST_SHARE_OF_FILTER = 0.5

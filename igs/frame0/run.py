@@ -47,7 +47,6 @@ StageProgress = Callable[[str, int, int, str], None]
 CHECKPOINT = "checkpoint.safetensors"
 REPORT = "frame0.json"
 COLORS = "camera_colors.json"
-_SH_C0 = 0.28209479177387814
 
 
 def run_frame0(
@@ -132,8 +131,7 @@ class _Run:
         if config.start is not None:
             read = read_ply(config.start, sh_degree=None).to(config.device)
             start = start_from_gaussians(read, cameras, config.frame0)
-            colors = (0.5 + _SH_C0 * start.sh[:, 0]).clamp(0, 1).cpu()
-            return start, PointCloud(start.means.cpu(), colors)
+            return start, PointCloud(start.means.cpu(), start.base_colors.cpu())
         points = initial_points(
             config.frame0.init,
             cameras,

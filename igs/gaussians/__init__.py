@@ -10,7 +10,7 @@ from igs.gaussians.density import (
     plan_densification,
 )
 from igs.gaussians.filter3d import apply_filter_3d, compute_filter_3d, reset_opacity
-from igs.gaussians.gaussians import MAX_SH_DEGREE, Gaussians
+from igs.gaussians.gaussians import MAX_SH_DEGREE, SH_C0, Gaussians
 from igs.gaussians.lightgaussian import (
     Importance,
     global_significance,
@@ -31,6 +31,7 @@ from igs.gaussians.statistics import DensityStatistics
 
 __all__ = [
     "MAX_SH_DEGREE",
+    "SH_C0",
     "DensityPlan",
     "DensityResult",
     "DensityRule",

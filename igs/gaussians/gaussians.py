@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+SH_C0 = 0.28209479177387814  # the spherical harmonic of degree 0
 MAX_SH_DEGREE = 3
 
 
@@ -77,6 +78,11 @@ class Gaussians:
     def opacities(self) -> torch.Tensor:
         """(N,) opacities in 0..1."""
         return self.opacity_logits.sigmoid()
+
+    @property
+    def base_colors(self) -> torch.Tensor:
+        """(N, 3) RGB without what depends on the viewer, 0..1: clamped, as they are drawn."""
+        return (0.5 + SH_C0 * self.sh[:, 0]).clamp(0, 1)
 
     @property
     def unit_quats(self) -> torch.Tensor:

@@ -16,6 +16,7 @@ from igs.scene.camera import Camera
 from igs.scene.distortion import Distortion
 from igs.scene.errors import SceneError
 from igs.scene.files import read_json, write_json
+from igs.scene.images import stem_of_image
 from igs.scene.json_fields import invert_pose, read_array, read_number, read_size, require
 from igs.scene.rig import Rig
 from igs.scene.transforms_json import rig_from_transforms
@@ -39,6 +40,8 @@ def read_rig(
     "w2c", "split": "train" | "test", "dist": [k1, k2, p1, p2, k3]}}, "fps", "frames",
     "convention"}``, all after ``K`` and pose optional. A ``convention`` that mentions integer
     pixel centres makes the principal points move by half a pixel to ours.
+
+    In both forms a name may carry the suffix of its image; the camera's name is without.
 
     The NeRF form (``transforms.json``): see `transforms_json.rig_from_transforms`.
 
@@ -93,7 +96,7 @@ def _rig_from_list(entries: list[Any]) -> Rig:
     for i, entry in enumerate(entries):
         if not isinstance(entry, Mapping):
             raise SceneError(f"entry {i} must be an object")
-        name = str(require(entry, "img_name", where=f"entry {i}"))
+        name = stem_of_image(str(require(entry, "img_name", where=f"entry {i}")))
         where = f"camera {name!r}"
         width, height = (read_size(entry, key, where=where) for key in ("width", "height"))
         pose = np.eye(4)
@@ -130,6 +133,7 @@ def _rig_from_object(data: Mapping[str, Any]) -> Rig:
         matrix = read_array(entry, "K", shape=(3, 3), where=where)
         if not np.allclose(matrix[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]], [0, 0, 0, 0, 1]):
             raise SceneError(f"{where}: K must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
+        name = stem_of_image(name)
         camera = Camera(
             name,
             read_size(entry, "width", "w", where=where),

@@ -16,6 +16,12 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _EIGHT_BIT = ("RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "YCbCr")
 
 
+def stem_of_image(name: str) -> str:
+    """A camera's name: that of its image, without the suffix of one."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if f"{dot}{suffix}".lower() in IMAGE_SUFFIXES and stem else name
+
+
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read an image as (H, W, 3) uint8 RGB; an alpha channel is dropped, grey is repeated.
 

@@ -11,9 +11,8 @@ import torch
 
 from igs.config.frame0 import Frame0Config, InitConfig
 from igs.frame0 import Frame0Trainer, gaussians_from_points, initial_points
-from igs.frame0.initial import SH_C0
 from igs.frame0.views import training_extent
-from igs.gaussians import Gaussians, PointCloud, write_points
+from igs.gaussians import SH_C0, Gaussians, PointCloud, write_points
 from igs.metrics import psnr
 from igs.render import render
 from igs.render.images import to_float, to_uint8

@@ -70,7 +70,7 @@ def test_object_form_with_the_short_keys(tmp_path, rig):
         "split": "test",
     }
     other = {**entry, "split": "train"}
-    data = {"fps": 25, "frames": 7, "cameras": {"a": entry, "b": other}}
+    data = {"fps": 25, "frames": 7, "cameras": {"a.JPG": entry, "b": other}}
     (tmp_path / "c.json").write_text(json.dumps(data))
     read = read_rig(tmp_path / "c.json")
     assert (read.fps, read.num_frames, read.held_out) == (25, 7, ("a",))
