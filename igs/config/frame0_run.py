@@ -10,6 +10,8 @@ from igs.config.compress import CompressConfig, check_compress
 from igs.config.frame0 import Frame0Config, check_frame0
 from igs.config.load import ConfigError
 
+RENDER_EXTRA = ("depth_median_mm", "alpha", "normal")
+
 # OmegaConf resolves these annotations at run time on Python 3.10, where it needs `Optional`.
 # ruff: noqa: UP045
 
@@ -21,7 +23,8 @@ class Frame0RunConfig:
     root: the scene's folder; images, resolution, split, held_out: see
     `igs.frame0.photographs.read_photographs`. compression: make a compressed model too, with the
     settings of `compress`. checkpoint_interval: iterations between checkpoints; 0 for none.
-    render: which splits to render at the end. save: iterations to save besides the last.
+    render: which splits to render at the end; render_extra: further images of each view, of
+    RENDER_EXTRA. save: iterations to save besides the last.
     """
 
     root: str = "."
@@ -38,6 +41,7 @@ class Frame0RunConfig:
     checkpoint_interval: int = 500
     save: list[int] = field(default_factory=list)
     render: list[str] = field(default_factory=lambda: ["train", "test"])
+    render_extra: list[str] = field(default_factory=list)
     frame0: Frame0Config = field(default_factory=Frame0Config)
     compression: bool = False
     compress: CompressConfig = field(default_factory=CompressConfig)
@@ -59,3 +63,5 @@ def check_frame0_run(config: Frame0RunConfig) -> None:
         raise ConfigError(f"background: needs 3 numbers (R, G, B), got {config.background}")
     for split in config.render:
         one_of("render", split, ("train", "test"))
+    for kind in config.render_extra:
+        one_of("render_extra", kind, RENDER_EXTRA)

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from igs.config.frame0_run import RENDER_EXTRA
 from igs.frame0.outputs_arguments import write_cfg_args
 from igs.gaussians import Gaussians, PointCloud, write_ply, write_points
 from igs.render import RenderOutput, render, save_png, to_uint8
@@ -36,7 +37,6 @@ from igs.scene.files import atomic_path, read_json, write_json, write_text
 logger = logging.getLogger(__name__)
 
 DEPTH_SCALE = 1000.0  # values per world unit
-EXTRA_KINDS = ("depth_median_mm", "alpha", "normal")
 SPLITS = ("train", "test")
 
 _LARGEST = 65_535
@@ -173,7 +173,7 @@ def render_views(
         images: camera name to (H, W, 3) uint8.
         background: (3,) colour behind everything, 0..1.
         splits: `train`, `test` or both.
-        extra: kinds beyond `renders`, `gt` and `depth_expected_mm`, of EXTRA_KINDS.
+        extra: kinds beyond `renders`, `gt` and `depth_expected_mm`, of RENDER_EXTRA.
 
     Raises:
         ValueError: an unknown split or kind, a camera without image or with one of another size.
@@ -181,8 +181,8 @@ def render_views(
     """
     extra = tuple(extra)
     for kind in extra:
-        if kind not in EXTRA_KINDS:
-            raise ValueError(f"output {kind!r} must be one of {', '.join(EXTRA_KINDS)}")
+        if kind not in RENDER_EXTRA:
+            raise ValueError(f"output {kind!r} must be one of {', '.join(RENDER_EXTRA)}")
     for split in splits:
         cameras = split_cameras(rig, split)
         _check_images(cameras, images)

@@ -33,6 +33,7 @@ from igs.frame0.outputs import (
     save_test_line,
     start_model,
 )
+from igs.frame0.outputs_metrics import write_results
 from igs.frame0.photographs import Photographs, read_photographs
 from igs.frame0.train import Frame0Trainer
 from igs.gaussians import Gaussians, PointCloud, read_ply
@@ -198,11 +199,14 @@ class _Run:
             photographs.images,
             self.background,
             splits=self.config.render,
+            extra=self.config.render_extra,
         )
         held_out = [photographs.rig.cameras[n] for n in photographs.rig.held_out]
         figures = view_figures(gaussians, held_out, photographs.images, self.background)
         if held_out:
             save_test_line(model, name, figures["mean"]["l1"], figures["mean"]["psnr"])
+            if "test" in self.config.render:
+                write_results(model, name)
         watched = held_out or trainer.cameras[:1]
         angle = [_normal_angle(gaussians, camera) for camera in watched]
         return {
@@ -260,11 +264,12 @@ class _Run:
 
 
 def _with_colors(run: _Run, trained: Frame0Trainer) -> MakeTrainer:
-    """Trainers of the recovery that go on with the camera colours that were learned."""
+    """Trainers of the recovery: colours as learned, the same views kept free."""
 
     def make(settings: Any, start: Gaussians, seed: int) -> Frame0Trainer:
+        images, stations = run.photographs.images, trained.stations
         trainer = Frame0Trainer(
-            settings, trained.cameras, run.photographs.images, start, run.background, seed
+            settings, trained.cameras, images, start, run.background, seed, stations
         )
         if trainer.colors is not None and trained.colors is not None:
             trainer.colors.load_state_tensors(trained.colors.state_tensors())

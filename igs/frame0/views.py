@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from igs.render.images import to_float
+from igs.render.images import to_float, to_tensor
 from igs.scene import Camera, resize_image
 from igs.scene.rig import choose_input_views, resolve_views, scene_radius
 
@@ -38,7 +38,8 @@ class ViewDraw:
 class TrainingViews:
     """Cameras and their images, at full size or divided by a factor.
 
-    Images stay 8 bit as they came; those of one smaller size are kept while it is asked for.
+    Images stay 8 bit as they came; those of one smaller size are kept while it is asked for. What
+    was asked for on a GPU stays there.
 
     Args:
         cameras: the cameras.
@@ -49,6 +50,7 @@ class TrainingViews:
         self.cameras, self._images = list(cameras), images
         self._small: dict[int, tuple[Camera, np.ndarray]] = {}
         self._factor = 1.0
+        self._sent: dict[tuple[int, float, torch.device], torch.Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -59,7 +61,7 @@ class TrainingViews:
         """A camera and its image at 1/factor of the size, (3, H, W) float32 in 0..1."""
         camera = self.cameras[index]
         if factor == 1.0:
-            return camera, to_float(self._images[camera.name], device)
+            return camera, self._float(index, factor, self._images[camera.name], device)
         if factor != self._factor:
             self._small, self._factor = {}, factor
         if index not in self._small:
@@ -69,7 +71,19 @@ class TrainingViews:
             image = resize_image(self._images[camera.name], small.width, small.height)
             self._small[index] = (small, image)
         small, image = self._small[index]
-        return small, to_float(image, device)
+        return small, self._float(index, factor, image, device)
+
+    def _float(
+        self, index: int, factor: float, image: np.ndarray, device: torch.device | str
+    ) -> torch.Tensor:
+        device = torch.device(device)
+        if device.type == "cpu":
+            return to_float(image)
+        key = index, factor, device
+        if key not in self._sent:
+            self._sent = {k: v for k, v in self._sent.items() if k[1:] == key[1:]}
+            self._sent[key] = to_tensor(image, device)
+        return to_float(self._sent[key], device)
 
 
 def split_validation(

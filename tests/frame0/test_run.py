@@ -40,7 +40,7 @@ def test_a_folder_becomes_a_model_with_figures(
     scene_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert run(scene_folder, out, "--compress", "--camera-colors") == 0
+    assert run(scene_folder, out, "--compress", "--camera-colors", "render_extra=[normal]") == 0
     printed = capsys.readouterr().out
     assert "colour-aligned" in printed
     assert "compressed:" in printed
@@ -51,7 +51,28 @@ def test_a_folder_becomes_a_model_with_figures(
     assert len(read_ply(out / "point_cloud/iteration_40/point_cloud.ply")) > 0
     assert (out / "test/ours_40/renders/00000.png").is_file()
     assert len(list((out / "train/ours_45_compress/depth_expected_mm").iterdir())) == 4
+    assert (out / "test/ours_40/normal/00000.png").is_file()
+    assert set(json.loads((out / "results.json").read_text())) == {"ours_40", "ours_45_compress"}
     assert not (out / CHECKPOINT).exists()
+
+
+def test_recovery_keeps_the_views_free_that_training_kept_free(
+    scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from igs.frame0 import run as module
+
+    made: list[module.Frame0Trainer] = []
+
+    class Watched(module.Frame0Trainer):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            made.append(self)
+
+    monkeypatch.setattr(module, "Frame0Trainer", Watched)
+    assert run(scene_folder, tmp_path / "out", "--compress", "render=[]") == 0
+    training, recovery = made
+    assert [c.name for c in recovery.stations or ()] == ["c0", "c1", "c2", "c3", "c4"]
+    assert len(training.stations or ()) == len(recovery.stations or ())
 
 
 def test_a_run_cut_off_is_taken_up(
