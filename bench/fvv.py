@@ -1,7 +1,7 @@
 """Measure the container: bytes a frame, loss, decode speed, and stills beside SPZ.
 
     python bench/fvv.py [--gaussians 150000] [--frames 60] [--preset balanced] [--quick]
-    python bench/fvv.py --run outputs/demo --cameras examples/demo_scene/cameras.json
+    python bench/fvv.py --run outputs/demo --cameras examples/demo_scene/cameras.json --max-loss 0.1
 
 The synthetic scene has N3DV-like motion: a fifth of the Gaussians belong to moving parts; every
 fifth frame is a key frame, in which these are refined (positions, shapes, opacities, colours and
@@ -17,6 +17,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,9 @@ import torch
 from igs.config.fvv import PRESETS, FvvConfig
 from igs.fvv import Decoder, Encoder, FvvWriter, SourceFrame, find_frames, make_header
 from igs.fvv.chunks import INTRA
-from igs.fvv.quality import distortion, loss_db
+from igs.fvv.quality import config_for_loss, distortion, loss_db, sample_views
 from igs.fvv.stills import read_spz, write_spz
+from igs.fvv.weights import Weigher
 from igs.gaussians import Gaussians
 from igs.metrics.image import decibels
 from igs.motion import Motion, warp
@@ -34,6 +36,7 @@ from igs.scene import Camera, read_rig
 from igs.scene.synthetic import SyntheticScene, SyntheticSceneConfig
 
 INTERVAL = 5
+WEIGHING_VIEWS, HOLD_MOST = 6, 6.0  # as `igs encode --weigh` takes them
 # Standard deviations of what a reconstruction is off by: position in the Gaussian's own second
 # largest scale, the others in their stored units.
 NOISE = {"means": 0.1, "log_scales": 0.05, "quats": 0.02, "opacity_logits": 0.2, "sh": 0.05}
@@ -221,7 +224,7 @@ class Report:
         print(f"             median by the clock {1 / wall:.0f} frames/s")
 
 
-def measure(frames, config: FvvConfig, report: Report) -> None:
+def measure(frames, config: FvvConfig, report: Report, weigh: Weigher | None = None) -> None:
     """Encode into a file, decode at once, print the figures."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.fvv"
@@ -229,7 +232,7 @@ def measure(frames, config: FvvConfig, report: Report) -> None:
         for frame in frames:
             if writer is None or encoder is None or decoder is None:
                 header = make_header(frame.gaussians, config)
-                writer, encoder = FvvWriter(path, header), Encoder(header, config)
+                writer, encoder = FvvWriter(path, header), Encoder(header, config, weigh)
                 decoder = Decoder(header)
             chunks = encoder.push(frame)
             writer.write(chunks)
@@ -269,7 +272,21 @@ def of_run(arguments: argparse.Namespace, config: FvvConfig) -> None:
     cameras = list(read_rig(arguments.cameras, undistort=True).cameras.values())
     psnr = sequence.psnr or 35.0
     print(f"{arguments.run}: {sequence.num_frames} frames, {psnr:.2f} dB")
-    measure(sequence.frames(), config, Report(cameras[:: max(len(cameras) // 2, 1)], None, psnr))
+    weigh = Weigher(sample_views(cameras, WEIGHING_VIEWS)) if arguments.weigh else None
+    if arguments.max_loss is not None:
+        config = config_for_loss(
+            list(sequence.frames(7)),
+            sample_views(cameras, 3),
+            config,
+            max_loss=arguments.max_loss,
+            psnr=psnr,
+            background=sequence.background,
+            weigh=weigh,
+        )
+        print(f"  steps      {config}")
+    # Other views than those that the settings were chosen in.
+    report = Report(cameras[1 :: max(len(cameras) // 2, 1)], None, psnr)
+    measure(sequence.frames(), config, report, weigh)
 
 
 def main() -> None:
@@ -281,10 +298,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="20,000 Gaussians, 12 frames")
     parser.add_argument("--run", help="output folder of a run instead of the synthetic scene")
     parser.add_argument("--cameras", help="camera file of that run's rig")
+    parser.add_argument("--max-loss", type=float, help="of a run: choose the steps by rendering")
+    parser.add_argument("--refine", type=int, default=1, help="steps of the refinement layer")
+    parser.add_argument("--weigh", action="store_true", help="hold longer what matters little")
     parser.add_argument("--stills", action="store_true", help="only the comparison with .spz")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    config = PRESETS[arguments.preset]
+    config = replace(PRESETS[arguments.preset], refine=arguments.refine)
+    if arguments.weigh:
+        config = replace(config, hold_most=HOLD_MOST)
     if arguments.run:
         of_run(arguments, config)
         return
@@ -293,7 +315,9 @@ def main() -> None:
     cameras = stream.cameras[:: max(len(stream.cameras) // 2, 1)][:2]
     print(f"synthetic: {len(stream.scene)} Gaussians, SH degree 1, {size[1]} frames")
     if not arguments.stills:
-        measure(stream, config, Report(cameras, stream.truth))
+        others = [camera for camera in stream.cameras if camera not in cameras]
+        weigh = Weigher(sample_views(others, WEIGHING_VIEWS)) if arguments.weigh else None
+        measure(stream, config, Report(cameras, stream.truth), weigh)
     first = next(iter(stream)).gaussians
     print("one frame by itself")
     compare_stills(first, stream.truth(0), cameras, config)

@@ -2,13 +2,11 @@
 
     python bench/serve_load.py load  [--viewers 100] [--seconds 60]
     python bench/serve_load.py cut   [--seconds 60] [--cut 10]
-    python bench/serve_load.py kill  [--times 10]
 
 A server runs as `igs serve --live`; four simulated cameras send MPEG-TS over UDP at 15 frames a
 second. `load` compares the reconstruction time of frames with and without viewers, in turns, so
 that other work on the machine meets both alike; viewers check every checksum. `cut` takes one
-camera away for a while and accounts for every picture. `kill` kills the server, or the process
-that writes, at random moments and opens what is there.
+camera away for a while and accounts for every picture. For kills see bench/fvv_kill.py.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ import contextlib
 import json
 import multiprocessing
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -45,6 +42,8 @@ from igs.config import to_yaml
 from igs.config.serve import LiveConfig
 from igs.fvv import FvvReader
 
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
 
 class Bench:
     """A server, its session, and its numbers."""
@@ -54,9 +53,8 @@ class Bench:
         (folder / "rig.yaml").write_text(to_yaml(config))
         words = [sys.executable, "-m", "igs.cli", "serve", str(self.folder), "--port", "0"]
         words += ["--live", str(folder / "rig.yaml")]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         self.process = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
+            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=ENVIRONMENT, text=True
         )
         assert self.process.stdout is not None
         self.address = self.process.stdout.readline().split("http://")[1].strip().strip("/")
@@ -81,6 +79,13 @@ class Bench:
             time.sleep(0.2)
         return state
 
+    def restart(self) -> None:
+        """Start the session again once it has died, and wait for its first frames."""
+        while self.session()["running"]:
+            time.sleep(0.1)
+        self.api.post("/sessions/live/start").raise_for_status()
+        self.until(10)
+
     def close(self) -> None:
         self.api.close()
         if self.process.poll() is None:
@@ -89,7 +94,9 @@ class Bench:
 
 
 @contextlib.contextmanager
-def running(iterations: int = 6, **settings: object) -> Iterator[tuple[Bench, Cameras, LiveConfig]]:
+def make_running(
+    iterations: int = 6, **settings: object
+) -> Iterator[tuple[Bench, Cameras, LiveConfig]]:
     """A session that has made its first frames."""
     with tempfile.TemporaryDirectory() as name:
         config = make_capture(Path(name), free_ports(4), start_seconds=120.0, **settings)
@@ -117,7 +124,7 @@ def load(viewers: int, seconds: float, turns: int, iterations: int) -> dict:
     """Rounds without and with viewers; viewers run in a process of their own."""
     quiet, loaded, watched, cpu = [], [], [], []
     context = multiprocessing.get_context("spawn")
-    with running(iterations) as (bench, _, _):
+    with make_running(iterations) as (bench, _, _):
         server = psutil.Process(bench.process.pid)
         for _ in range(turns):
             before = bench.session()
@@ -164,7 +171,7 @@ def gaps(viewer: Watched) -> int:
 
 def cut(seconds: float, away: float) -> dict:
     """One camera is away in the middle."""
-    with running(lost_after=1.0) as (bench, cameras, _):
+    with make_running(lost_after=1.0) as (bench, cameras, _):
         start = bench.session()
         time.sleep((seconds - away) / 2)
         cameras.cut.add("cam02")
@@ -204,47 +211,19 @@ def cut(seconds: float, away: float) -> dict:
     }  # fmt: skip
 
 
-def kill(times: int, seed: int) -> dict:
-    """Kill the server or the session's process, then open the recording at once."""
-    rng, rows = random.Random(seed), []
-    for number in range(times):
-        with running() as (bench, _, _):
-            time.sleep(rng.uniform(0, 2))
-            path = bench.folder / bench.session()["recording"]["file"]
-            server = psutil.Process(bench.process.pid)
-            workers = [c for c in server.children() if "spawn_main" in " ".join(c.cmdline())]
-            victim = server if number % 2 else workers[-1]
-            victim.kill()
-            time.sleep(0.05)
-            with FvvReader(path) as reader:
-                played = [frame.index for frame in reader.frames()]
-                damage = [str(d) for d in reader.damage]
-            whole = played == list(range(len(played)))
-            rows.append({"killed": "server" if number % 2 else "writer", "frames": len(played),
-                         "opens": whole and not damage})  # fmt: skip
-            print(rows[-1], file=sys.stderr, flush=True)
-            # A session whose server was killed finishes by itself.
-            psutil.wait_procs(workers if number % 2 else [], timeout=60)
-    return {"times": times, "all_open": all(row["opens"] for row in rows), "runs": rows}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("load", "cut", "kill"))
+    parser.add_argument("what", choices=("load", "cut"))
     parser.add_argument("--viewers", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--turns", type=int, default=4, help="rounds without and with viewers")
     parser.add_argument("--iterations", type=int, default=40, help="of refinement, for load")
     parser.add_argument("--cut", type=float, default=10)
-    parser.add_argument("--times", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     if given.what == "load":
         result = load(given.viewers, given.seconds, given.turns, given.iterations)
-    elif given.what == "cut":
-        result = cut(given.seconds, given.cut)
     else:
-        result = kill(given.times, given.seed)
+        result = cut(given.seconds, given.cut)
     print(json.dumps(result, indent=2))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from igs.config.fvv import FvvConfig
     from igs.fvv import FrameSequence
+    from igs.fvv.weights import Weigher
     from igs.scene import Camera
 
 EPILOG = """examples:
@@ -21,7 +22,8 @@ EPILOG = """examples:
 from its held-out cameras; for PLY files, say it with --psnr (35 dB unless told).
 """
 _SAMPLE = 7  # frames that a target is tried on
-_VIEWS, _LONG_SIDE = 3, 640
+_VIEWS, _WEIGHING_VIEWS = 3, 6
+_HOLD_MOST = 6.0  # steps, where it is weighed
 
 
 def add_parser(subparsers: Any) -> None:
@@ -42,6 +44,11 @@ def add_parser(subparsers: Any) -> None:
     goal.add_argument("--kbps", type=float, help="bit rate to stay below, thousand bits a second")
     goal.add_argument("--max-loss", type=float, metavar="DB", help="most PSNR that coding may take")
     parser.add_argument("--psnr", type=float, help="quality of the Gaussians themselves, dB")
+    parser.add_argument(
+        "--weigh",
+        action="store_true",
+        help="hold longer what matters little in the rig's views; needs --cameras, takes longer",
+    )
     parser.add_argument("--cameras", help="camera file of the rig; kept in the .fvv file")
     parser.add_argument("--fps", type=float, default=30.0, help="of PLY files")
     parser.add_argument("--intra-interval", type=int, metavar="FRAMES", help="between seek points")
@@ -64,10 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
     sequence = find_frames(arguments.source, arguments.fps)
     _check_out(arguments.out)
     cameras = _cameras(arguments.cameras)
-    config = _config(arguments, sequence, cameras)
+    weigh = _weigher(arguments, cameras)
+    config = _config(arguments, sequence, cameras, weigh)
     first = next(sequence.frames(1))
     header = make_header(first.gaussians, config, cameras=cameras, background=sequence.background)
-    encoder = Encoder(header, config)
+    encoder = Encoder(header, config, weigh)
     with FvvWriter(arguments.out, header) as writer:
         for frame in tqdm(sequence.frames(), total=sequence.num_frames, unit="frame"):
             writer.write(encoder.push(frame))
@@ -88,13 +96,27 @@ def _cameras(path: str | None) -> dict[str, Camera]:
     return {} if path is None else dict(read_rig(path, undistort=True).cameras)
 
 
+def _weigher(arguments: argparse.Namespace, cameras: dict[str, Camera]) -> Weigher | None:
+    from igs.fvv.quality import sample_views
+    from igs.fvv.weights import Weigher
+
+    if not arguments.weigh:
+        return None
+    if not cameras:
+        raise ValueError("--weigh looks through the rig's views: name its file with --cameras")
+    return Weigher(sample_views(list(cameras.values()), _WEIGHING_VIEWS))
+
+
 def _config(
-    arguments: argparse.Namespace, sequence: FrameSequence, cameras: dict[str, Camera]
+    arguments: argparse.Namespace,
+    sequence: FrameSequence,
+    cameras: dict[str, Camera],
+    weigh: Weigher | None,
 ) -> FvvConfig:
     from dataclasses import replace
 
     from igs.fvv import PRESETS
-    from igs.fvv.quality import DEFAULT_PSNR, config_for_loss, config_for_rate
+    from igs.fvv.quality import DEFAULT_PSNR, config_for_loss, config_for_rate, sample_views
 
     if arguments.preset not in PRESETS:
         raise ValueError(f"--preset {arguments.preset}: choose from {', '.join(PRESETS)}")
@@ -103,6 +125,8 @@ def _config(
         config = replace(config, intra_interval=arguments.intra_interval)
     if arguments.refine is not None:
         config = replace(config, refine=arguments.refine)
+    if weigh is not None:
+        config = replace(config, hold_most=max(_HOLD_MOST, config.hold))
     if arguments.codec is not None:
         config = replace(config, codec=arguments.codec)
     if arguments.kbps is None and arguments.max_loss is None:
@@ -117,22 +141,10 @@ def _config(
     psnr = arguments.psnr or sequence.psnr or DEFAULT_PSNR
     return config_for_loss(
         sample,
-        _views(cameras),
+        sample_views(list(cameras.values()), _VIEWS),
         config,
         max_loss=arguments.max_loss,
         psnr=psnr,
         background=sequence.background,
+        weigh=weigh,
     )
-
-
-def _views(cameras: dict[str, Camera]) -> list[Camera]:
-    """A few views across the rig, of moderate size."""
-    every = list(cameras.values())
-    picked = [every[round(i * (len(every) - 1) / (_VIEWS - 1))] for i in range(_VIEWS)]
-    views = {camera.name: camera for camera in picked}
-    result = []
-    for camera in views.values():
-        scale = min(_LONG_SIDE / max(camera.width, camera.height), 1.0)
-        size = (max(round(camera.width * scale), 1), max(round(camera.height * scale), 1))
-        result.append(camera.resized(*size))
-    return result

@@ -19,6 +19,9 @@ class FvvConfig:
         sh: step of the coefficients of SH degree 1; twice that for degrees 2 and 3.
         hold: a value is kept from the frame before as long as it is at most this many steps
             farther off than rounding would leave it. Errors are at most ``0.5 + hold`` steps.
+        hold_most: where the encoder knows how much values matter in renders, those that matter
+            little are held this many steps, and those that matter much fewer than `hold`; None
+            holds all alike.
         refine: steps of the base are this many times coarser than those above, and what is missing
             stands in a layer of its own, which a server can leave out; 1 for none.
         intra_interval: frames from one frame that needs no other to the next, at least; seeking
@@ -37,6 +40,7 @@ class FvvConfig:
     color: float = 1 / 185
     sh: float = 0.0215
     hold: float = 1.9
+    hold_most: float | None = None
     refine: int = 1
     intra_interval: int = 60
     codec: str = "zstd"
@@ -51,6 +55,8 @@ class FvvConfig:
                 raise ValueError(f"fvv.{name}: {getattr(self, name)} must be within 1..32767")
         if not 0 <= self.hold <= 10:
             raise ValueError(f"fvv.hold: {self.hold} must be within 0..10 steps")
+        if self.hold_most is not None and not self.hold <= self.hold_most <= 40:
+            raise ValueError(f"fvv.hold_most: {self.hold_most} must be within hold..40 steps")
         if not 1 <= self.refine <= 64:
             raise ValueError(f"fvv.refine: {self.refine} must be within 1..64")
         if self.intra_interval < 1:
@@ -59,6 +65,11 @@ class FvvConfig:
             raise ValueError(f"fvv.codec: {self.codec!r}; choose zstd, deflate or raw")
         if not 1 <= self.level <= 22:
             raise ValueError(f"fvv.level: {self.level} must be within 1..22")
+
+    @property
+    def largest_hold(self) -> float:
+        """Steps of tolerance that no value exceeds."""
+        return self.hold if self.hold_most is None else self.hold_most
 
     def coarser(self, factor: float) -> FvvConfig:
         """The same with all steps times `factor` (finer below 1)."""

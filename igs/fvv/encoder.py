@@ -7,6 +7,7 @@ frames of a run are references, candidates are not and can be dropped by a serve
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,10 +26,13 @@ from igs.fvv.errors import DEFAULT_LIMITS
 from igs.fvv.header import StreamHeader
 from igs.fvv.intra import morton_order, write_base, write_harmonics
 from igs.fvv.match import match_rows
-from igs.fvv.plan import differences, plan_delta
+from igs.fvv.plan import differences, plan_delta, tolerances
 from igs.fvv.planes import PlaneReader, PlaneWriter
 from igs.fvv.rows import Rows, Targets, flip_to_match, to_steps
 from igs.gaussians import Gaussians
+
+if TYPE_CHECKING:
+    from igs.fvv.weights import Weigher
 
 _FORWARD = np.array([[1.0], [0], [0], [0]])  # sign of quaternions that follow no other
 
@@ -59,11 +63,15 @@ class Encoder:
     Args:
         header: of the stream; its grid is used as it is.
         config: how to encode.
+        weigh: how much values matter in renders, see `weights.Weigher`: those that matter less are
+            held longer, up to `config.hold_most`. Without either, all are treated alike.
     """
 
-    def __init__(self, header: StreamHeader, config: FvvConfig) -> None:
+    def __init__(
+        self, header: StreamHeader, config: FvvConfig, weigh: Weigher | None = None
+    ) -> None:
         self.header, self.config = header, config
-        self._refine = header.refine
+        self._refine, self._weigh = header.refine, weigh
         # Of the refinement in its own steps, and of the base, which must not need more.
         self._tolerance = 0.5 + config.hold
         self._base_tolerance = 0.5 + config.hold / header.refine
@@ -85,11 +93,22 @@ class Encoder:
             raise ValueError(f"frame {frame.index}: comes after frame {self._last}")
         targets = to_steps(frame.gaussians, self.header.grid, self.header.sh_degree)
         _check(targets, frame.index)
+        targets.slack = self._slack(frame)
         due = frame.index - self._intra_index >= self.config.intra_interval
         intra = self._rows is None or (due and frame.is_key)
         chunks = self._intra(frame, targets) if intra else self._delta(frame, targets)
         self._last = frame.index
         return chunks
+
+    def _slack(self, frame: SourceFrame) -> np.ndarray | None:
+        """How far off each value of a frame may be held."""
+        most = self.config.hold_most
+        if self._weigh is None or most is None:
+            return None
+        if frame.same_rows and self._targets is not None:
+            return self._targets.slack
+        sensitivity = self._weigh(frame.gaussians, self.header.grid)
+        return tolerances(sensitivity, self._tolerance, 0.5 + most)
 
     def snapshot(self) -> list[Chunk]:
         """The newest reference frame as intra chunks, for who joins a live stream late.
@@ -139,7 +158,7 @@ class Encoder:
         removed = sources < 0
         kept = rows.select(~removed) if removed.any() else rows
         goal, new_rows = targets.select(sources[~removed]), self._new(targets, added)
-        plan = plan_delta(kept, goal, removed, new_rows, self._base_tolerance, grid)
+        plan = plan_delta(kept, goal, removed, new_rows, self._base_tolerance, self._refine, grid)
         writer = PlaneWriter()
         plan.write(writer, grid.quat)
         payloads = {0: writer.finish()}
@@ -172,7 +191,10 @@ class Encoder:
         predicted = refine.predict(self._residues, base, harmonics)
         wanted = refine.wanted_residues(targets, rows, self._refine)
         writer = PlaneWriter()
-        refine.write_delta(writer, predicted, wanted, self._tolerance)
+        groups = [[0] * 3 + [1] * 4, [2] * 3 + [3] + [4] * 3]
+        groups += [[4 + d] * len(sh) for d, sh in enumerate(rows.sh, start=1)]
+        loose = [targets.tolerance(self._tolerance, 1, *group) for group in groups]
+        refine.write_delta(writer, predicted, wanted, loose)
         payloads[REFINEMENT] = writer.finish()
         reader = PlaneReader(payloads[REFINEMENT])
         return refine.read_delta(reader, predicted, rows.degree, len(base.added)).residues
@@ -224,7 +246,10 @@ class Encoder:
         for degree, old in enumerate(rows.sh, start=1):
             goal = targets.sh[degree - 1][:, sources]
             kept = old if base.removed is None else old[:, ~base.removed]
-            changed, difference = differences(kept, goal[:, : base.kept], self._base_tolerance)
+            loose = targets.select(sources[: base.kept]).tolerance(
+                self._base_tolerance, self._refine, *[4 + degree] * len(goal)
+            )
+            changed, difference = differences(kept, goal[:, : base.kept], loose)
             writer = PlaneWriter()
             added = np.clip(np.rint(goal[:, base.kept :]), -32767, 32767).astype(np.int16)
             write_harmonics_delta(writer, changed, difference, added)

@@ -34,7 +34,8 @@ def fit_blocks(
     quat: np.ndarray,
     target_position: np.ndarray,
     target_quat: np.ndarray,
-    tolerance: float,
+    loose_position: np.ndarray,
+    loose_quat: np.ndarray,
 ) -> Blocks:
     """Blocks and maps for n moved rows.
 
@@ -42,7 +43,7 @@ def fit_blocks(
         position: (3, n) int32 of the reference; quat: (4, n) int16.
         position, target_position: where rows are, and shall be (float64, steps); (3, n).
         quat, target_quat: the same of quaternions, of the sign nearer to the reference; (4, n).
-        tolerance: remaining differences up to this many steps are not coded.
+        loose_position, loose_quat: (n,) remaining differences up to this many steps are not coded.
     """
     count = position.shape[1]
     if count == 0:
@@ -55,8 +56,9 @@ def fit_blocks(
         np.pad(a.astype(np.float64), ((0, 0), (0, padded - count)), mode="edge").T
         for a in (position, target_position, quat, target_quat)
     )
+    loose = np.stack([np.pad(a, (0, padded - count)) for a in (loose_position, loose_quat)])
     sizes = [_LEAST << k for k in range((_MOST // _LEAST).bit_length())]
-    levels = [_fit_level(start, goal, before, after, weight, size, tolerance) for size in sizes]
+    levels = [_fit_level(start, goal, before, after, weight, size, loose) for size in sizes]
     return _chosen(levels, sizes, count)
 
 
@@ -67,7 +69,7 @@ def _fit_level(
     target_quat: np.ndarray,
     weight: np.ndarray,
     size: int,
-    tolerance: float,
+    loose: np.ndarray,
 ) -> _Level:
     blocks = len(start) // size
     w = weight.reshape(blocks, size)
@@ -75,14 +77,15 @@ def _fit_level(
     number = np.maximum(w.sum(axis=1), 1)
     center = np.floor((p * w[..., None]).sum(axis=1) / number[:, None])
     offset, shift = p - center[:, None], goal - p
-    translation, matrix, cost = _best_map(offset, shift, w, number, tolerance)
+    place, turn = loose.reshape(2, blocks, size, 1)
+    translation, matrix, cost = _best_map(offset, shift, w, number, place)
     q = quat.reshape(blocks, size, 4)
-    rotation, turn_cost = _best_turn(q, target_quat.reshape(blocks, size, 4), w, tolerance)
+    rotation, turn_cost = _best_turn(q, target_quat.reshape(blocks, size, 4), w, turn)
     return _Level(translation, matrix, rotation, cost + turn_cost)
 
 
 def _best_map(
-    offset: np.ndarray, shift: np.ndarray, w: np.ndarray, number: np.ndarray, tolerance: float
+    offset: np.ndarray, shift: np.ndarray, w: np.ndarray, number: np.ndarray, tolerance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Translation (B, 3) and matrix (B, 9) as integers, cost (B,): the best of three maps."""
     blocks = len(offset)
@@ -116,7 +119,7 @@ def _best_map(
 
 
 def _best_turn(
-    quat: np.ndarray, target: np.ndarray, w: np.ndarray, tolerance: float
+    quat: np.ndarray, target: np.ndarray, w: np.ndarray, tolerance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rotation (B, 3) as integers and the cost (B,) of turning by it, or of not turning."""
     turn = _product(target, quat * np.array([1.0, -1, -1, -1]))
@@ -133,7 +136,7 @@ def _best_turn(
     return rotation, np.minimum(still, turned)
 
 
-def _bits(left: np.ndarray, tolerance: float) -> np.ndarray:
+def _bits(left: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
     """About how many bits the last axis' differences cost."""
     size = np.abs(left)
     coded = 2.0 + 2.0 * np.log2(np.maximum(size, 0.5) + 0.5)

@@ -43,10 +43,10 @@ def make_header(
         sh_degree=first.sh_degree,
         bounds=(_three(low), _three(high)),
         cameras=tuple((cameras or {}).values()),
-        error_bounds=error_bounds(grid, config.hold / factor),
+        error_bounds=error_bounds(grid, config.largest_hold / factor),
         background=background,
         refine=factor,
-        refined_error_bounds=error_bounds(grid, config.hold, factor) if factor > 1 else {},
+        refined_error_bounds=error_bounds(grid, config.largest_hold, factor) if factor > 1 else {},
         extra=dict(extra or {}),
     )
 

@@ -11,6 +11,7 @@ from igs.config.fvv import FvvConfig
 from igs.fvv.decoder import Decoder
 from igs.fvv.encoder import Encoder, SourceFrame
 from igs.fvv.grid import make_header
+from igs.fvv.weights import Weigher
 from igs.gaussians import Gaussians
 from igs.render import render
 from igs.scene import Camera
@@ -18,6 +19,19 @@ from igs.scene import Camera
 DEFAULT_PSNR = 35.0
 _STEPS = 6  # halvings of the range of step sizes
 _FINEST, _COARSEST = 0.1, 12.0
+_LONG_SIDE = 640  # of views that are rendered to measure, pixels
+
+
+def sample_views(cameras: Sequence[Camera], count: int) -> list[Camera]:
+    """At most so many views across a rig, of moderate size."""
+    steps = max(count - 1, 1)
+    picked = {round(i * (len(cameras) - 1) / steps) for i in range(count)} if cameras else set()
+    result = []
+    for camera in (cameras[i] for i in sorted(picked)):
+        scale = min(_LONG_SIDE / max(camera.width, camera.height), 1.0)
+        size = (max(round(camera.width * scale), 1), max(round(camera.height * scale), 1))
+        result.append(camera.resized(*size))
+    return result
 
 
 def distortion(
@@ -45,6 +59,7 @@ def config_for_loss(
     max_loss: float,
     psnr: float,
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    weigh: Weigher | None = None,
 ) -> FvvConfig:
     """The coarsest steps whose loss stays within a bound on sample frames.
 
@@ -55,6 +70,7 @@ def config_for_loss(
         max_loss: dB.
         psnr: of the uncompressed stream against what it shows.
         background: RGB behind everything.
+        weigh: for the encoder.
 
     Raises:
         ValueError: no camera, a bound that is not above 0, or one that even the finest steps miss.
@@ -65,7 +81,7 @@ def config_for_loss(
         raise ValueError(f"max_loss {max_loss}: must be above 0 dB")
 
     def fits(candidate: FvvConfig) -> bool:
-        worst = max(_distortions(frames, cameras, candidate, background))
+        worst = max(_distortions(frames, cameras, candidate, background, weigh))
         return loss_db(worst, psnr) <= max_loss
 
     chosen = _coarsest(config, fits)
@@ -132,12 +148,13 @@ def _distortions(
     cameras: Sequence[Camera],
     config: FvvConfig,
     background: tuple[float, float, float],
+    weigh: Weigher | None,
 ) -> list[float]:
     encoder, decoder, result = None, None, []
     for frame in frames:
         if encoder is None or decoder is None:
             header = make_header(frame.gaussians, config)
-            encoder, decoder = Encoder(header, config), Decoder(header)
+            encoder, decoder = Encoder(header, config, weigh), Decoder(header)
         decoded = decoder.decode(encoder.push(frame))
         result.append(distortion(frame.gaussians, decoded.gaussians, cameras, background))
     return result

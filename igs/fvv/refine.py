@@ -88,7 +88,10 @@ class RefinementDelta:
 
 
 def write_delta(
-    writer: PlaneWriter, predicted: Residues, wanted: Residues, tolerance: float
+    writer: PlaneWriter,
+    predicted: Residues,
+    wanted: list[np.ndarray],
+    tolerances: Sequence[np.ndarray],
 ) -> None:
     """Append what differs from the prediction by more than a tolerance.
 
@@ -96,14 +99,14 @@ def write_delta(
         writer: the payload.
         predicted: of the K kept rows.
         wanted: of kept and added rows, float64.
-        tolerance: in steps of the refinement.
+        tolerances: of each group, (components, at least K), in steps of the refinement.
     """
     kept = predicted[0].shape[1]
     writer.number(kept)
     writer.number(wanted[0].shape[1] - kept)
-    for before, goal in zip(predicted, wanted, strict=True):
+    for before, goal, loose in zip(predicted, wanted, tolerances, strict=True):
         left = goal[:, :kept] - before
-        left = np.where(np.abs(left) <= tolerance, 0, np.rint(left)).astype(np.int64)
+        left = np.where(np.abs(left) <= loose[:, :kept], 0, np.rint(left)).astype(np.int64)
         changed = np.asarray(left.any(axis=0))
         writer.bits(changed)
         for values in left[:, changed]:

@@ -120,9 +120,17 @@ class Rows:
         return len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs))
 
 
+_BASE = tuple(f.name for f in fields(Rows) if f.name != "sh")
+
+
 @dataclass
 class Targets:
-    """The same values before rounding, in steps of the grid: float64 arrays shaped like `Rows`."""
+    """The same values before rounding, in steps of the grid: float64 arrays shaped like `Rows`.
+
+    Attributes:
+        slack: (5 + SH degree, N) how far off values may be held, rows as in
+            `weights.ATTRIBUTES`; None if that is one number for all.
+    """
 
     position: np.ndarray
     quat: np.ndarray
@@ -130,20 +138,32 @@ class Targets:
     opacity: np.ndarray
     color: np.ndarray
     sh: tuple[np.ndarray, ...]
+    slack: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.position.shape[1]
 
     def select(self, index: np.ndarray) -> Targets:
         """Rows by index or mask."""
-        base = {f.name: getattr(self, f.name)[:, index] for f in fields(self) if f.name != "sh"}
-        return Targets(**base, sh=tuple(a[:, index] for a in self.sh))
+        base = {name: getattr(self, name)[:, index] for name in _BASE}
+        slack = None if self.slack is None else self.slack[:, index]
+        return Targets(**base, sh=tuple(a[:, index] for a in self.sh), slack=slack)
+
+    def tolerance(self, even: float, factor: int, *attributes: int) -> np.ndarray:
+        """(components, N) how far off values may be held, in steps of `factor` of the slack's.
+
+        Args:
+            even: for all, where there is no slack.
+            factor: steps of the slack in one of those wanted.
+            attributes: rows of the slack, one for each component wanted.
+        """
+        if self.slack is None:
+            return np.full((len(attributes), len(self)), even)
+        return 0.5 + (self.slack[list(attributes)] - 0.5) / factor
 
     def rounded(self) -> Rows:
         """On the grid."""
-        base = {
-            f.name: to_int(getattr(self, f.name), f.name) for f in fields(self) if f.name != "sh"
-        }
+        base = {name: to_int(getattr(self, name), name) for name in _BASE}
         return Rows(**base, sh=tuple(to_int(a, "sh") for a in self.sh))
 
 
