@@ -162,6 +162,17 @@ def load(viewers: int, seconds: float, turns: int, iterations: int) -> dict:
     }
 
 
+def load_table(result: dict) -> list[str]:
+    """Reconstruction time of a frame in each turn, without and with viewers."""
+    pairs = zip(result["ms_a_frame_without"], result["ms_a_frame_with"], strict=True)
+    lines = [f"{'turn':>4s} {'without':>10s} {'with':>10s} {'rise':>8s}"]
+    lines += [
+        f"{turn:4d} {without:7.2f} ms {loaded:7.2f} ms {loaded / without - 1:+8.1%}"
+        for turn, (without, loaded) in enumerate(pairs, start=1)
+    ]
+    return [*lines, f"all turns together: {result['rise']:+.1%}"]
+
+
 def gaps(viewer: Watched) -> int:
     """Frames that a viewer did not get between its first live frame and its last."""
     # Behind the newest key frame at joining, candidates may have been published before.
@@ -222,6 +233,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.what == "load":
         result = load(given.viewers, given.seconds, given.turns, given.iterations)
+        print("\n".join(load_table(result)))
     else:
         result = cut(given.seconds, given.cut)
     print(json.dumps(result, indent=2))
