@@ -38,9 +38,9 @@ VERBS = (
 # Settings that decide how much memory a verb takes.
 _LOWER = {
     "stream": "refine.densify.max_num, data.size, gpu.ahead or motion.anchors",
-    "frame0": "density.max_num or the size of the images",
-    "train": "the batch size or the number of points of a sample",
-    "build": "frame0.density.max_num or the size of the images",
+    "frame0": "frame0.density.max_num or the size of the images (resolution)",
+    "train": "batch",
+    "build": "frame0.density.max_num, workers.count or the size of the images",
     "evaluate": "the size of the images",
     "render": "the size of the images",
 }

@@ -17,8 +17,9 @@ class GpuConfig:
 
     ahead: frames uploaded before their turn by a thread, beside those that `data.prefetch` decodes;
     None takes one group of `schedule.interval`, so that a group is decoded while its key frame is
-    refined. memory_check: compare an estimate of the memory with what the GPU has free, and refuse
-    to start where it cannot do.
+    refined; 1 keeps the delay of live cameras small when the GPU cannot follow. memory_check:
+    compare an estimate of the memory with what the GPU has free, and refuse to start where it
+    cannot do.
     """
 
     ahead: Optional[int] = None

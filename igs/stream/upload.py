@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,21 +13,25 @@ from igs.scene import MultiViewFrame
 from igs.scene.prefetch import prefetched
 
 
-@dataclass(frozen=True)
-class UploadedFrame(MultiViewFrame):
-    """A frame of which some images lie on the device as well.
+class SentImages(dict[str, np.ndarray]):
+    """Images of a frame, some of which lie on the device as well.
 
-    Attributes:
-        uploaded: camera name to (H, W, 3) uint8 on the device.
+    Args:
+        images: camera name to (H, W, 3) uint8.
+        on_device: the same as tensors, of some cameras.
     """
 
-    uploaded: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    def __init__(
+        self, images: Mapping[str, np.ndarray], on_device: Mapping[str, torch.Tensor]
+    ) -> None:
+        super().__init__(images)
+        self.on_device = on_device
 
 
 def image_of(frame: MultiViewFrame, name: str) -> np.ndarray | torch.Tensor:
-    """A camera's image, on the device if it was uploaded; (H, W, 3) uint8."""
-    if isinstance(frame, UploadedFrame) and name in frame.uploaded:
-        return frame.uploaded[name]
+    """A camera's image, on the device if it was sent there; (H, W, 3) uint8."""
+    if isinstance(frame.images, SentImages) and name in frame.images.on_device:
+        return frame.images.on_device[name]
     return frame.images[name]
 
 
@@ -80,6 +84,8 @@ def read_ahead(
 ) -> Iterator[MultiViewFrame]:
     """Yield the frames of ``make()``, read and sent up to `ahead` frames before their turn.
 
+    A frame stays what it is, but for its `images`, which become `SentImages`.
+
     Args:
         make: starts the frames; called and used in a background thread.
         uploader: to the device.
@@ -92,12 +98,12 @@ def read_ahead(
     if ahead < 1:
         raise ValueError(f"frames can be read 1 or more ahead, not {ahead}")
 
-    def sent() -> Iterator[tuple[UploadedFrame, Any]]:
+    def sent() -> Iterator[tuple[MultiViewFrame, dict[str, torch.Tensor], Any]]:
         for frame in make():
             images = {name: frame.images[name] for name in wanted(frame.index)}
             tensors, mark = uploader.send(images)
-            yield UploadedFrame(**vars(frame), uploaded=tensors), mark
+            yield replace(frame, images=SentImages(frame.images, tensors)), tensors, mark
 
-    for frame, mark in prefetched(sent, ahead):
-        uploader.receive(frame.uploaded, mark)
+    for frame, tensors, mark in prefetched(sent, ahead):
+        uploader.receive(tensors, mark)
         yield frame

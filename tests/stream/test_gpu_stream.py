@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,13 @@ import torch
 
 from igs.config import ConfigError, RunConfig, check_stream
 from igs.motion import AGMConfig, AGMNet
-from igs.scene import Box
+from igs.scene import Box, MultiViewFrame
 from igs.stream import MultiViewEngine
 from igs.stream import engine as engine_module
 from igs.stream.memory import check_memory, estimate_memory, network_bytes
 from igs.stream.precision import network_dtype
 from igs.stream.predict import MotionPredictor
-from igs.stream.upload import UploadedFrame, image_of, read_ahead
+from igs.stream.upload import image_of, read_ahead
 
 from .conftest import ToySource, toy_cameras, toy_gaussians
 
@@ -61,9 +61,9 @@ def test_frames_are_sent_ahead_by_another_thread() -> None:
     assert uploader.sent == [INPUTS, ("cam04",), INPUTS, ("cam04",), INPUTS]
     assert threading.current_thread().name not in uploader.threads
     first = got[0]
-    assert isinstance(first, UploadedFrame)
-    assert isinstance(image_of(first, "cam00"), torch.Tensor)
-    assert np.array_equal(first.uploaded["cam00"].numpy(), first.images["cam00"])
+    image = image_of(first, "cam00")
+    assert isinstance(image, torch.Tensor)
+    assert np.array_equal(image.numpy(), first.images["cam00"])
     assert isinstance(image_of(first, "cam04"), np.ndarray)
 
 
@@ -74,6 +74,23 @@ def test_no_more_frames_are_asked_for_than_said() -> None:
         assert next(frames).index == index
         assert source.asked <= index + 1 + 2 + 1  # two that wait, one in the making
     frames.close()  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class FrameWithMore(MultiViewFrame):
+    stale: frozenset[str] = frozenset()
+
+
+def test_a_frame_stays_what_it_is() -> None:
+    """Live cameras say more of a frame, and the engine above looks at it."""
+
+    def frames():
+        yield FrameWithMore(**vars(ToySource().frame(0)), stale=frozenset({"cam01"}))
+
+    (frame,) = read_ahead(frames, FakeUploader(), lambda _: INPUTS, 1)
+    assert isinstance(frame, FrameWithMore)
+    assert frame.stale == {"cam01"}
+    assert isinstance(image_of(frame, "cam00"), torch.Tensor)
 
 
 def test_errors_of_the_source_come_through() -> None:
@@ -210,3 +227,24 @@ def test_the_check_can_be_switched_off(
         next(MultiViewEngine(toy_config, toy_gaussians()).run(ToySource()))
     toy_config.gpu.memory_check = False
     assert next(MultiViewEngine(toy_config, toy_gaussians()).run(ToySource())).index == 0
+
+
+def test_images_of_frame_0_are_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another device in the GPU's place, whose tensors hold nothing."""
+    from igs.frame0 import views as module
+
+    sent = []
+    monkeypatch.setattr(
+        module, "to_tensor", lambda image, device: sent.append(1) or torch.empty(image.shape)
+    )
+    monkeypatch.setattr(module, "to_float", lambda image, _device: image)
+    source = ToySource()
+    cameras = list(source.cameras.values())
+    views = module.TrainingViews(cameras, source.frame(0).images)
+    for _ in range(3):
+        for index in range(len(cameras)):
+            assert views.at(index, device="meta")[1].shape == (32, 48, 3)
+    assert len(sent) == len(cameras)
+    views.at(0, 2.0, "meta")
+    views.at(1, 1.0, "meta")
+    assert len(sent) == len(cameras) + 2
