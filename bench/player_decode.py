@@ -6,6 +6,7 @@ python bench/player_decode.py OUT.fvv [--gaussians 150000] [--frames 60] [--pres
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import torch
 from fvv import Stream
@@ -21,9 +22,10 @@ def main() -> None:
     parser.add_argument("--gaussians", type=int, default=150_000)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--preset", choices=sorted(PRESETS), default="balanced")
+    parser.add_argument("--refine", type=int, default=1, help="see docs/fvv.md, section 8")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    config = PRESETS[arguments.preset]
+    config = replace(PRESETS[arguments.preset], refine=arguments.refine)
     stream = Stream(arguments.gaussians, arguments.frames)
     frames = iter(stream)
     first = next(frames)
