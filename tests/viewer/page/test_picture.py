@@ -20,8 +20,8 @@ from igs.serve.app import create_app
 from ..streams import stream
 from .watching import capture, open_player, rig, write_recording
 
-GOAL_DB = 30.0  # what the player promises
-USUAL_DB = 50.0  # both round to 8 bits, which alone gives 59
+# The player promises 30 dB. Both round to 8 bits, which alone gives 59; less than this is a fault.
+USUAL_DB = 50.0
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,7 @@ def test_three_frames_from_two_cameras(page: Any, site: str, recording: Path):
     for frame in (0, 13, 5):
         for name, camera in rig().items():
             value = psnr(capture(page, frame, camera), rasterized(recording, frame, name))
-            print(f"frame {frame}, camera {name}: {value:.1f} dB")
-            assert value >= max(GOAL_DB, USUAL_DB)
+            assert value >= USUAL_DB, f"frame {frame}, camera {name}: {value:.1f} dB"
 
 
 def test_softened_is_the_rasterizers_low_pass(page: Any, site: str, recording: Path):
@@ -87,6 +86,7 @@ def test_a_lost_context_is_restored(page: Any, site: str, recording: Path):
           const lost = new Promise((done) => canvas.addEventListener("webglcontextlost", done));
           lose.loseContext();
           await lost;
+          await new Promise((done) => setTimeout(done, 0));
           lose.restoreContext();
           await back;
         }"""

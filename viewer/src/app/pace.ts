@@ -51,7 +51,10 @@ export class Fence {
   private since = 0;
   private done: (() => void)[] = [];
 
-  constructor(private readonly gl: WebGL2RenderingContext) {}
+  constructor(private readonly gl: WebGL2RenderingContext) {
+    // What was given to a context that is lost is never done.
+    gl.canvas.addEventListener("webglcontextlost", () => this.finish());
+  }
 
   /** Whether what was given is still under way. */
   get pending(): boolean {
@@ -69,16 +72,19 @@ export class Fence {
   poll(now: number): number | null {
     const { gl, sync } = this;
     if (!sync) return null;
-    const isDone = gl.getSyncParameter(sync, gl.SYNC_STATUS) === gl.SIGNALED;
-    if (!isDone && !gl.isContextLost()) return null;
+    if (gl.getSyncParameter(sync, gl.SYNC_STATUS) !== gl.SIGNALED) return null;
     gl.deleteSync(sync);
-    this.sync = null;
-    for (const resolve of this.done.splice(0)) resolve();
+    this.finish();
     return now - this.since;
   }
 
   wait(): Promise<void> {
     return this.sync ? new Promise((resolve) => this.done.push(resolve)) : Promise.resolve();
+  }
+
+  private finish(): void {
+    this.sync = null;
+    for (const resolve of this.done.splice(0)) resolve();
   }
 }
 

@@ -249,7 +249,7 @@ export class Player {
     if (this.canvas.width !== view.width) this.canvas.width = view.width;
     if (this.canvas.height !== view.height) this.canvas.height = view.height;
     this.renderer.draw(view, scale);
-    if (!this.renderer.frame) return;
+    if (!this.renderer.frame || this.renderer.gl.isContextLost()) return;
     this.fence.set(now);
     this.drawnScale = scale;
     this.dirty = false;
