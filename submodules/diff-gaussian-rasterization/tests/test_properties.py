@@ -260,3 +260,14 @@ def test_a_million_gaussians() -> None:
     used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert float(grads["means"].abs().max()) > 0
     assert used < 4096, f"{used:.0f} MiB"
+
+
+def test_a_limit_does_not_hide_nan() -> None:
+    leaves = with_gradients(gaussians(20, 2))
+    out = dgr.rasterize(**leaves, view=view(), gradient_limit=0.5)
+    grad = torch.ones_like(out.color)
+    grad[0, 15, 20] = float("nan")
+    out.color.backward(grad)
+    for name in ("means", "sh"):
+        assert leaves[name].grad.isnan().any()
+        assert leaves[name].grad.nan_to_num().abs().max() <= 0.5
