@@ -11,6 +11,8 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from igs.config.resources import config_path
+
 T = TypeVar("T")
 
 
@@ -22,7 +24,8 @@ def load_config(schema: type[T], path: str | Path | None, overrides: Sequence[st
     """Read a YAML file over the defaults of a dataclass, then apply ``key=value`` words.
 
     A section whose schema has a field `mode` may be given as that one word: ``motion: none``
-    stands for ``motion: {mode: none}``. An `extends` key names a base file, relative to the file.
+    stands for ``motion: {mode: none}``. An `extends` key names a base: a file relative to this one,
+    else a config that comes with igs.
 
     Args:
         schema: dataclass (of dataclasses) that holds every key with its type and default.
@@ -75,7 +78,18 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     own = {str(k): v for k, v in tree.items()}
     if base is None:
         return own
-    return _deep_update(_read(path.parent / str(base), (*above, path.resolve())), own)
+    return _deep_update(_read(_base(path, str(base)), (*above, path.resolve())), own)
+
+
+def _base(path: Path, name: str) -> Path:
+    """The file that an `extends` means."""
+    beside = path.parent / name
+    if beside.is_file():
+        return beside
+    try:
+        return config_path(name)
+    except FileNotFoundError as error:
+        raise ConfigError(f"config {path}: extends {name!r}: no file {beside}; {error}") from None
 
 
 def _first_line(error: BaseException) -> str:

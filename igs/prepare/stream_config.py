@@ -57,8 +57,8 @@ class PreparedScene:
 def write_stream_config(path: Path, scene: PreparedScene) -> RunConfig:
     """Write the YAML, and read it back as `igs stream` will.
 
-    Settings are those of ``configs/demo.yaml`` on a CPU and the published ones on a GPU: there are
-    no trained motion weights to rely on, so every frame is a key frame.
+    Settings are a preset of `igs frame0` on a CPU and the published ones on a GPU; every frame is a
+    key frame, which looks best.
 
     Returns:
         The config as it will be read.
@@ -92,7 +92,8 @@ def stream_settings(scene: PreparedScene) -> dict[str, Any]:
     points = scene.num_points >= _ENOUGH_POINTS
     sparse = f"{scene.scene}/colmap_0/sparse/0/points3D.bin"
     start: dict[str, Any] = {"mode": "points", "files": [sparse]} if points else {"mode": "sweep"}
-    settings: dict[str, Any] = {
+    settings: dict[str, Any] = {} if scene.gpu else {"extends": _preset(scene.rig)}
+    settings |= {
         "output": str(root / "run"),
         "device": "cuda" if scene.gpu else "cpu",
         "data": {
@@ -107,7 +108,7 @@ def stream_settings(scene: PreparedScene) -> dict[str, Any]:
         "views": {"held_out": list(scene.rig.held_out), "inputs": list(scene.inputs)},
         "schedule": {"interval": 1},
         "motion": {"mode": "none"},
-        "frame0": _frame0(scene.gpu, start),
+        "frame0": _frame0(scene, start),
         "refine": {"mode": "l", "active_only": True, "densify": {"enabled": False}},
         "free_view": {"path": free_path(scene.rig)},
     }
@@ -118,23 +119,19 @@ def stream_settings(scene: PreparedScene) -> dict[str, Any]:
     return settings
 
 
-def _frame0(gpu: bool, start: Mapping[str, Any]) -> dict[str, Any]:
-    if gpu:
+def _frame0(scene: PreparedScene, start: Mapping[str, Any]) -> dict[str, Any]:
+    """What differs from the preset that `stream_settings` extends."""
+    if scene.gpu:
         return {"iterations": 6000, "init": dict(start), "density": {"max_num": 150_000}}
-    return {
-        "iterations": 1500,
-        "sh_degree": 1,
-        "sh_interval": 500,
-        "decay_steps": 1500,
-        "init": {**start, "max_points": 40_000},
-        "density": {
-            "start": 300,
-            "until": 1000,
-            "max_num": 60_000,
-            "min_opacity": 0.01,
-            "opacity_reset_interval": 100_000,
-        },
-    }
+    settings: dict[str, Any] = {"iterations": 1500, "sh_degree": 1, "init": dict(start)}
+    if len(scene.rig.training) >= FEW_CAMERAS and not stands_around(scene.rig):
+        settings["density"] = {"clear_share": 0.2}
+    return settings
+
+
+def _preset(rig: Rig) -> str:
+    """Few cameras cannot hold what the views of others keep free of."""
+    return "frame0_fast.yaml" if len(rig.training) < FEW_CAMERAS else "frame0_rig.yaml"
 
 
 def free_path(rig: Rig) -> str:

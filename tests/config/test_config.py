@@ -172,6 +172,15 @@ def test_a_section_that_is_a_list_is_refused_by_name() -> None:
         load_config(RunConfig, None, ["refine=[1,2]"])
 
 
+def test_extends_finds_configs_that_come_with_igs(tmp_path: Path) -> None:
+    path = write(tmp_path, "extends: frame0_rig.yaml\nframe0: {iterations: 7}\n")
+    config = load_config(RunConfig, path)
+    assert config.frame0.camera_color.enabled
+    assert config.frame0.iterations == 7
+    with pytest.raises(ConfigError, match=r"extends 'frame0_rigg.yaml': no file .*frame0_rig"):
+        load_config(RunConfig, write(tmp_path, "extends: frame0_rigg.yaml\n"))
+
+
 def test_a_file_that_extends_itself_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "extends: b.yaml\n", "a.yaml")
     with pytest.raises(ConfigError, match=r"a\.yaml: extends itself"):
