@@ -32,7 +32,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test setup setup-dev lint format types pytest test-parity test-gpu wheels clean distclean FORCE
+.PHONY: help demo test setup setup-dev lint format types player pytest test-parity test-gpu wheels clean distclean FORCE
 
 help:
 	@echo "make demo          set up, run configs/demo.yaml (CONFIG=...), print where the results are"
@@ -42,6 +42,7 @@ help:
 	@echo "make lint          ruff check and ruff format --check"
 	@echo "make format        ruff check --fix and ruff format"
 	@echo "make types         pyright"
+	@echo "make player        what the tests of the web player need, from npm"
 	@echo "make pytest        the tests alone (PYTEST_ARGS=...)"
 	@echo "make test-parity   the comparisons with stored fixtures (IGS_SHARED=folder)"
 	@echo "make test-gpu      the tests that need an NVIDIA GPU"
@@ -52,7 +53,7 @@ help:
 demo: setup
 	$(PY) infer_batch.py --config $(CONFIG)
 
-test: lint types pytest
+test: lint types player pytest
 
 lint: setup-dev
 	$(PY) -m ruff check .
@@ -73,6 +74,12 @@ test-parity: setup-dev
 
 test-gpu: setup-dev
 	$(PYTEST) -m gpu $(PYTEST_ARGS)
+
+# What the tests of the web player bundle and run; without npm they are skipped, and say so.
+player:
+	@if ! command -v npm >/dev/null; then echo "==> no npm: the player's sources are not tested"; \
+	elif ! test viewer/node_modules/.package-lock.json -nt viewer/package-lock.json; then \
+	    echo "==> viewer"; cd viewer && npm ci --ignore-scripts --no-audit --no-fund; fi
 
 setup: $(STAMPS)/igs
 
