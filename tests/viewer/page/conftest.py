@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from igs.serve.player import player_is_built
-
-TESTS = Path(__file__).parents[2]
-sys.path.insert(0, str(TESTS / "serve"))  # for live_rig
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # Graphics on the processor; no sandbox, which needs more rights than a container gives.

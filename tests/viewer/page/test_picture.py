@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from live_rig import served
 
 from igs.config.serve import ServeConfig
 from igs.fvv import FvvReader
 from igs.render import render
 from igs.serve.app import create_app
 
+from ...serve.live_rig import served
 from ..streams import stream
 from .watching import capture, open_player, rig, write_recording
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_rig import Stream, free_ports, make_capture, served
 
 from igs.config.serve import ServeConfig
 from igs.serve.app import create_app
 from igs.serve.export import export_web
 
+from ...serve.live_rig import Stream, free_ports, make_capture, served
 from ..streams import stream
 from .watching import FRAMES, open_player, wait_for, write_recording
 
