@@ -1,6 +1,6 @@
 """End-point error of flow networks on real pairs, next to no flow and to OpenCV's DIS.
 
-python bench/flow.py --weights outputs/train_flow_small/2 [--data ../shared/data]
+python bench/flow.py --weights outputs/train_flow_small_256/3 [--data ../shared/data]
 
 The pairs: Middlebury RubberWhale (dense truth, small motion) and one of KITTI (sparse truth, large
 motion). GMFlow sees each pair at its own size and, being trained on small squares, also squashed

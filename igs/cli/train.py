@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 EPILOG = """examples:
   igs train flow --config configs/train_flow_small.yaml
-  igs train --config configs/train_small.yaml flow_weights=outputs/train_flow_small/1
+  igs train flow --config configs/train_flow_small_256.yaml weights=outputs/train_flow_small/4
+  igs train --config configs/train_small.yaml flow_weights=outputs/train_flow_small_256/3
   igs train --config configs/train_small.yaml --resume
   accelerate launch --config_file acc_cfg/multi_gpu.yaml main.py --config configs/train.yaml
 

@@ -143,6 +143,7 @@ class AGMNet(nn.Module):
                 geometry = KeyGeometry.of_key(
                     points,
                     gaussians.quats[inside],
+                    gaussians.base_colors[inside],
                     anchor_rows,
                     cameras,
                     fov,

@@ -24,7 +24,7 @@ SAME_DEPTH = 0.05  # network units: pixels this far before or behind the anchor 
 BEHIND = 0.1  # share of what lies behind: a rim tells of motion even before plain ground
 FLAT = 0.02  # summed squared gradient of a patch at which the flow network is believed as much
 QUIET = 0.008  # colour difference that noise makes, two steps of 8-bit images
-GAIN = 0.93  # share of the difference that must be left at most for a motion to be believed
+GAIN = 0.95  # share of the difference that must be left at most for a motion to be believed
 LONGEST_STEP = 2.0  # pixels of the level, so that a bad patch does not run away
 
 

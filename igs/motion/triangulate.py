@@ -37,6 +37,7 @@ class KeyGeometry:
         points: (n, 3) float32, centres of the Gaussians.
         quats: (n, 4) float32, their unit rotations, w first.
         anchors: (M, 3) float32, centres of the anchors.
+        colors: (M, 3) float32, what the anchors look like from everywhere, about 0..1.
         cameras: (V, 4, 4) float32, world to camera.
         intrinsics: (V, 3, 3) float32, pixels of the input images.
         pixels: (V, M, 2) float32, where the anchors are seen.
@@ -47,6 +48,7 @@ class KeyGeometry:
     points: Tensor
     quats: Tensor
     anchors: Tensor
+    colors: Tensor
     cameras: Tensor
     intrinsics: Tensor
     pixels: Tensor
@@ -64,6 +66,7 @@ class KeyGeometry:
         cls,
         points: Tensor,
         quats: Tensor,
+        colors: Tensor,
         anchor_rows: Tensor,
         cameras: Tensor,
         fov: Tensor,
@@ -75,6 +78,7 @@ class KeyGeometry:
         Args:
             points: (n, 3) float32, network units.
             quats: (n, 4), of any length.
+            colors: (n, 3), 0..1, as seen from everywhere.
             anchor_rows: (M,) int64.
             cameras: (V, 4, 4), network units.
             fov: (V, 2), radians.
@@ -92,7 +96,8 @@ class KeyGeometry:
         visible = unhidden * seen_share(grid, *size)
         quats = F.normalize(quats.float(), dim=-1, eps=1e-12)
         patches = cut_patches(images, depth, pixels, z, visible)
-        return cls(points, quats, anchors, cameras, intrinsics, pixels, visible, patches)
+        shown = (points, quats, anchors, colors[anchor_rows].float())
+        return cls(*shown, cameras, intrinsics, pixels, visible, patches)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from igs.motion import AGMConfig, AGMNet, warp
 from igs.motion.anchors import nearest_anchors, neighbour_weights
 from igs.motion.consensus import (
     REACH,
+    Known,
     RigidConsensus,
     RigidLift,
     Sighting,
@@ -53,6 +54,7 @@ def geometry(cameras, generator) -> KeyGeometry:
     return KeyGeometry.of_key(
         points,
         quats,
+        torch.rand(60, 3, generator=generator),
         torch.arange(0, 60, 2),
         cameras[0],
         cameras[1],
@@ -97,6 +99,7 @@ def test_hidden_anchors_are_not_seen(cameras, generator):
     hidden = KeyGeometry.of_key(
         points,
         torch.ones(20, 4),
+        torch.rand(20, 3, generator=generator),
         torch.arange(20),
         cameras[0],
         cameras[1],
@@ -149,7 +152,7 @@ def test_a_rigid_motion_is_recovered_from_noisy_anchors(generator):
     consensus = RigidConsensus(4)
     with torch.no_grad():
         consensus.log_reach.fill_(0.0)
-        moved, turned = consensus(anchors, seen, torch.zeros(200, 4), 0)
+        moved, turned = consensus(anchors, torch.zeros(200, 3), seen, torch.zeros(200, 4), 0)
     assert (moved - true).norm(dim=1).mean() < 0.3 * (noisy - true).norm(dim=1).mean()
     assert_close(turned, turn.expand(200, 3), atol=0.01, rtol=0)
 
@@ -161,8 +164,46 @@ def test_anchors_that_saw_nothing_follow_those_that_did(generator):
     moved[blind] = 0
     support = torch.where(blind, 0.0, 1.0)
     seen = SeenMotion(moved, torch.zeros(1, 50, 2), torch.zeros(1, 50), support)
-    agreed, _ = RigidConsensus(4)(anchors, seen, torch.zeros(50, 4), len(REACH) - 1)
+    grey = torch.zeros(50, 3)
+    agreed, _ = RigidConsensus(4)(anchors, grey, seen, torch.zeros(50, 4), len(REACH) - 1)
     assert_close(agreed[:, 0], torch.full((50,), 0.1), atol=0.002, rtol=0)
+
+
+def test_contradicting_motions_lose_their_say(generator):
+    """Two parts side by side, one at rest: each ends nearer to its own motion."""
+    anchors = torch.rand(300, 3, generator=generator) * torch.tensor([0.1, 0.06, 0.0])
+    moved = (anchors[:, :1] > 0.05) * torch.tensor([0.0, 0.0, 0.1])
+    seen = SeenMotion(moved, torch.zeros(1, 300, 2), torch.zeros(1, 300), torch.ones(300))
+    consensus, known = RigidConsensus(4), (anchors, torch.zeros(300, 3), seen, torch.zeros(300, 4))
+    with torch.no_grad():
+        doubting = (consensus(*known, 1)[0] - moved).norm(dim=1)
+        consensus.log_doubt.fill_(9.0)
+        trusting = (consensus(*known, 1)[0] - moved).norm(dim=1)
+    assert doubting.mean() < 0.5 * trusting.mean()
+
+
+def test_colours_tell_parts_apart(generator):
+    """An anchor that saw nothing goes with those that look like it, not with the nearest."""
+    anchors = torch.zeros(41, 3)
+    anchors[1:, 0] = torch.linspace(0.005, 0.045, 40)
+    red = torch.arange(41) % 2 == 0
+    colors = torch.stack([red, ~red, ~red], dim=1).float()
+    moved = red[:, None] * torch.tensor([0.0, 0.1, 0.0])
+    moved[0] = 0
+    support = torch.ones(41).index_fill(0, torch.tensor([0]), 0)
+    seen = SeenMotion(moved, torch.zeros(1, 41, 2), torch.zeros(1, 41), support)
+    with torch.no_grad():
+        agreed, _ = RigidConsensus(4)(anchors, colors, seen, torch.zeros(41, 4), 0)
+    assert_close(agreed[0], torch.tensor([0.0, 0.1, 0.0]), atol=0.01, rtol=0)
+
+
+def test_what_a_motion_predicts_for_another_anchor(generator):
+    anchors, seen, moved, turn = torch.randn(4, 20, 3, generator=generator)
+    at = torch.arange(5)
+    reach = anchors[None] - anchors[at, None]
+    there = moved[at, None] + torch.linalg.cross(turn[at, None].expand(5, 20, 3), reach)
+    misfit = Known(anchors, seen).squared_misfit(moved[at], turn[at], at)
+    assert_close(misfit, (there - seen).square().sum(dim=-1), atol=1e-4, rtol=1e-4)
 
 
 def test_gaussians_turn_with_their_anchors(geometry):
