@@ -126,12 +126,23 @@ def test_nothing_but_recordings_can_be_had(client: httpx.Client, path: str):
     assert client.delete(f"/api/v1/recordings/{path}").status_code in (404, 405)
 
 
-def test_page_api_health_and_metrics(client: httpx.Client):
-    index = client.get("/")
-    assert "not built" in index.text
-    assert client.get("/status.js").status_code == 200
-    assert client.get("/status.css").status_code == 200
-    assert index.headers["content-security-policy"].startswith("default-src 'none'")
+def test_without_the_player_a_page_tells_what_there_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("igs.serve.app.player_is_built", lambda: False)
+    app, _ = make_app(folder)
+    with served(app) as address, httpx.Client(base_url=f"http://{address}") as client:
+        index = client.get("/")
+        assert "not built" in index.text
+        assert index.headers["content-security-policy"].startswith("default-src 'none'")
+        assert client.get("/status.js").status_code == 200
+        assert client.get("/status.css").status_code == 200
+
+
+def test_player_api_health_and_metrics(client: httpx.Client):
+    player = client.get("/", follow_redirects=True)
+    assert player.url.path == "/player/"
+    assert player.headers["content-security-policy"].startswith("default-src 'none'")
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/recordings/{name}", "/api/v1/sessions/{name}/stop", "/health"} <= set(paths)
     health = client.get("/health").json()

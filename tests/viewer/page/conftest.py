@@ -16,9 +16,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One chromium for all tests; `IGS_CHROMIUM` names another program."""
+    """One chromium for a file's tests; `IGS_CHROMIUM` names another program.
+
+    Playwright keeps an event loop running until it is closed, and other tests want their own.
+    """
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     program = os.environ.get("IGS_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
