@@ -1,6 +1,6 @@
 """Trained weights to the files that ship: half precision, with the number of anchors to use.
 
-    python script/export_weights.py outputs/train_small/2 ckpt/igs_small --anchors 3072
+    python script/export_weights.py outputs/train_small/2 ckpt/igs_small --anchors 4096
 
 Writes `model.safetensors` (AGM-Net with its flow features) and `flow.safetensors` (GMFlow alone)
 and prints their sizes and checksums. Weights do not depend on the number of anchors: training is
