@@ -12,9 +12,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from igs.gaussians import Gaussians
+from igs.gaussians import SH_C0, Gaussians
 
-SH_C0 = 0.28209479177387814
 MAX_DEGREE = 3
 MOST_REFINED = 64  # steps of the refinement layer in one of the grid
 POSITION_LIMIT = (1 << 30) - 1

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from igs.fvv.refine import Residues
-from igs.fvv.rows import SH_C0, Grid, Rows, sh_rows
-from igs.gaussians import Gaussians
+from igs.fvv.rows import Grid, Rows, sh_rows
+from igs.gaussians import SH_C0, Gaussians
 
 _LEAST_OPACITY = 1e-4  # logits of 0 and 1 are infinite
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from igs.fvv.rows import SH_C0, Grid
-from igs.gaussians import Gaussians
+from igs.fvv.rows import Grid
+from igs.gaussians import SH_C0, Gaussians
 from igs.render import render
 from igs.scene import Camera
 

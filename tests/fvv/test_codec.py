@@ -11,8 +11,8 @@ import torch
 from igs.fvv import PRESETS, Decoder, Encoder, FvvConfig, FvvError, Limits, SourceFrame, make_header
 from igs.fvv.chunks import INTRA, REFERENCE
 from igs.fvv.match import match_rows
-from igs.fvv.rows import SH_C0, Grid, to_steps
-from igs.gaussians import Gaussians
+from igs.fvv.rows import Grid, to_steps
+from igs.gaussians import SH_C0, Gaussians
 
 from .conftest import cloud, moved, refined, stream
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from igs.fvv.rows import SH_C0
 from igs.fvv.stills.axes import turned_about_x
-from igs.gaussians import Gaussians
+from igs.gaussians import SH_C0, Gaussians
 from igs.scene.files import write_bytes
 
 EXTENSION = "KHR_gaussian_splatting"

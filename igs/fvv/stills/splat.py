@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from igs.fvv.rows import SH_C0
-from igs.gaussians import Gaussians
+from igs.gaussians import SH_C0, Gaussians
 from igs.scene.files import write_bytes
 
 _ROW = np.dtype(
