@@ -158,7 +158,8 @@ def nearest_anchors(points: Tensor, anchors: Tensor, count: int) -> tuple[Tensor
     if points.device.type == "cpu":
         distance, index = _nearest_with_tree(points, anchors, count)
     elif points.device.type == "cuda" and count <= MOST_ON_GPU:
-        return _kernels().nearest(points, anchors, count)
+        distance, index = _kernels().nearest(points, anchors, count)
+        return index, distance
     else:
         distance, index = _nearest_in_blocks(points, anchors, count)
     # Two stable sorts order by distance, then by row.

@@ -61,10 +61,11 @@ class Target:
             color: (3, H, W) from `render`.
             lambda_l1: weight of L1.
         """
+        device = self._image.device
         if self._inside is None:
-            return photometric_loss(color, to_float(self._image), lambda_l1=lambda_l1)
+            return photometric_loss(color, to_float(self._image, device), lambda_l1=lambda_l1)
         top, bottom, left, right = self._box
-        target = to_float(self._image[top:bottom, left:right], self._image.device)
+        target = to_float(self._image[top:bottom, left:right], device)
         mixed = torch.where(self._inside, color[:, top:bottom, left:right], target)
         return photometric_loss(mixed, target, lambda_l1=lambda_l1) * self._share
 
