@@ -18,7 +18,7 @@ and its scale is stored (14), names are stored (15), one definition of PSNR (16)
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,10 +187,7 @@ def render_views(
         cameras = split_cameras(rig, split)
         _check_images(cameras, images)
         folder = renders_path(model, split, iteration)
-        write_json(
-            folder / "views.json",
-            {"depth_values_per_world_unit": DEPTH_SCALE, "names": [c.name for c in cameras]},
-        )
+        write_views(folder, [camera.name for camera in cameras])
         saturated = 0
         for number, camera in enumerate(cameras):
             with torch.no_grad():
@@ -224,6 +221,12 @@ def split_cameras(rig: Rig, split: str) -> list[Camera]:
 def renders_path(model: GaussianModelFolder, split: str, iteration: str | int) -> Path:
     """``<model>/<split>/ours_<iteration>``."""
     return model.path / split / f"ours_{iteration}"
+
+
+def write_views(folder: str | Path, names: Sequence[str]) -> None:
+    """Write `views.json` of one ``ours_<k>`` folder: which camera each image number is."""
+    values = {"depth_values_per_world_unit": DEPTH_SCALE, "names": list(names)}
+    write_json(Path(folder) / "views.json", values)
 
 
 def read_views(folder: str | Path) -> RenderedViews:

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from igs.frame0.outputs import (
+    DEPTH_SCALE,
+    read_depth_image,
+    read_views,
+    renders_path,
+    write_views,
+)
 from igs.gaussians import Gaussians, read_ply, write_ply
 from igs.motion.features import resize_images
 from igs.render import render_depths, to_uint8
@@ -36,6 +43,7 @@ from igs.scene import (
     write_image,
     write_pairs,
 )
+from igs.scene.errors import nearest_hint
 from igs.scene.files import write_bytes
 from igs.scene.rig import require_shape
 from igs.scene.synthetic import SyntheticScene
@@ -48,8 +56,7 @@ logger = logging.getLogger(__name__)
 
 ITERATION = "10000_compress"
 PAIR_FILE = "N3D_train_gap_10.json"
-_DEPTH_UNIT = 1000  # 16-bit steps per world unit
-_MAX_DEPTH = 65535 / _DEPTH_UNIT
+_MAX_DEPTH = 65535 / DEPTH_SCALE
 
 
 def training_pairs(num_frames: Mapping[str, int], reach: int = 5) -> tuple[FramePair, ...]:
@@ -129,6 +136,7 @@ def _write_frame(
 ) -> None:
     gaussians = Gaussians(**vars(known.at(frame)))
     write_camera_list(model.cameras_path, Rig.of(cameras))
+    write_views(renders_path(model, "train", ITERATION), [camera.name for camera in cameras])
     write_ply(model.ply_path(ITERATION), gaussians)
     images, depths = shots.at(frame, frame), render_depths(gaussians, cameras)[:, 0]
     for view, (image, depth) in enumerate(zip(images, depths, strict=True)):
@@ -148,27 +156,8 @@ def write_depth(path: Path, depth: Tensor) -> None:
             "most that 16 bits hold; draw scenes with a smaller world_unit"
         )
     buffer = io.BytesIO()
-    Image.fromarray((depth * _DEPTH_UNIT).cpu().numpy().astype(np.uint16)).save(buffer, "PNG")
+    Image.fromarray((depth * DEPTH_SCALE).cpu().numpy().astype(np.uint16)).save(buffer, "PNG")
     write_bytes(path, buffer.getvalue())
-
-
-def read_depth(path: Path) -> Tensor:
-    """(H, W) float32 z-depth in world units from a 16-bit PNG in thousandths.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        SceneError: not a 16-bit grey image.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such depth image")
-    try:
-        with Image.open(path) as image:
-            values = np.array(image)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise SceneError(f"{path}: cannot be read as an image ({error})") from error
-    if values.ndim != 2 or values.dtype not in (np.uint16, np.int32):
-        raise SceneError(f"{path}: depth is a 16-bit grey PNG, got {values.shape} {values.dtype}")
-    return torch.from_numpy(values.astype(np.float32) / _DEPTH_UNIT)
 
 
 @dataclass(frozen=True)
@@ -240,31 +229,34 @@ class IgsData:
         """
         pair = self._pairs[index % len(self)]
         scene = self._data.scene(pair.scene)
-        cur, following = scene.frame_model(pair.cur_frame), scene.frame_model(pair.next_frame)
-        cameras = list(read_rig(cur.cameras_path).cameras.values())
-        views, further = self._views(index, scene, cameras)
-        inputs = [cameras[view] for view in views]
-        next_images = [self._image(following, v, cameras[v]) for v in [*views, *further]]
-        targets, target_cameras = self._targets(
-            next_images, [cameras[v] for v in [*views, *further]]
+        model = scene.frame_model(pair.cur_frame)
+        cameras = list(read_rig(model.cameras_path).cameras.values())
+        cur = _FrameImages.open(model, self.config.iteration, cameras)
+        following = _FrameImages.open(
+            scene.frame_model(pair.next_frame), self.config.iteration, cameras
         )
+        views, further = self._views(index, scene, cameras, following.numbers.keys())
+        inputs = [cameras[view] for view in views]
+        shown = [cameras[view] for view in [*views, *further]]
+        next_images = [following.image(camera) for camera in shown]
+        targets, target_cameras = self._targets(next_images, shown)
         box = scene.box()
         return TrainingSample(
-            cur_images=self._inputs([self._image(cur, v, cameras[v]) for v in views]),
+            cur_images=self._inputs([cur.image(camera) for camera in inputs]),
             next_images=self._inputs(next_images[: len(views)]),
-            depth=torch.stack([self._depth(cur, view) for view in views]),
+            depth=torch.stack([cur.depth(camera) for camera in inputs]),
             world_to_camera=_stack([camera.world_to_camera for camera in inputs]),
             fov=_stack([np.array(camera.fov) for camera in inputs]),
             box=_stack([box.minimum, box.maximum]),
-            gaussians=read_ply(cur.find_ply(self.config.iteration)),
+            gaussians=read_ply(model.find_ply(self.config.iteration)),
             targets=targets,
             target_cameras=target_cameras,
         )
 
     def _views(
-        self, index: int, scene: SceneFolder, cameras: list[Camera]
+        self, index: int, scene: SceneFolder, cameras: list[Camera], rendered: Collection[str]
     ) -> tuple[list[int], list[int]]:
-        """Positions of the input views and the further views."""
+        """Positions of the input views and, among those with images, of the further views."""
         rng = np.random.default_rng((self.seed, index))
         if self.config.input_views is not None:
             views = list(self.config.input_views)
@@ -272,7 +264,11 @@ class IgsData:
             views = [int(rng.choice(group)) for group in scene.groups()]
         further = self.config.further_views
         if isinstance(further, int):
-            rest = [view for view in range(len(cameras)) if view not in views]
+            rest = [
+                view
+                for view, camera in enumerate(cameras)
+                if view not in views and camera.name in rendered
+            ]
             further = rng.permutation(rest)[:further].tolist()
         wanted = [*views, *further] if self.config.photometric else views
         try:
@@ -280,15 +276,6 @@ class IgsData:
         except SceneError as error:
             raise SceneError(f"{scene.path}: {error}") from None
         return views, wanted[len(views) :]
-
-    def _image(self, model: GaussianModelFolder, view: int, camera: Camera) -> np.ndarray:
-        path = model.render_path(self.config.iteration, "gt", view)
-        image = read_image(path)
-        require_shape(path, camera, image.shape[1], image.shape[0])
-        return image
-
-    def _depth(self, model: GaussianModelFolder, view: int) -> Tensor:
-        return read_depth(model.render_path(self.config.iteration, "depth_expected_mm", view))
 
     def _inputs(self, images: list[np.ndarray]) -> Tensor:
         size = self.config.input_size
@@ -306,6 +293,61 @@ class IgsData:
             width, height = round(width * factor), round(height * factor)
         resized = [_to_float(resize_image(image, width, height)) for image in images]
         return torch.stack(resized), tuple(camera.resized(width, height) for camera in cameras)
+
+
+@dataclass(frozen=True)
+class _FrameImages:
+    """Images of one frame's cameras; `numbers` tells which image is whose, by camera name."""
+
+    model: GaussianModelFolder
+    iteration: str
+    numbers: Mapping[str, int]
+    depth_scale: float
+
+    @staticmethod
+    def open(model: GaussianModelFolder, iteration: str, cameras: Sequence[Camera]) -> _FrameImages:
+        """Numbers from `views.json`; without one, as in folders of other programs, by position.
+
+        Raises:
+            SceneError: a damaged `views.json`, or none and not one image per camera.
+        """
+        folder = renders_path(model, "train", iteration)
+        try:
+            views = read_views(folder)
+        except FileNotFoundError:
+            return _FrameImages(model, iteration, _by_position(folder, cameras), DEPTH_SCALE)
+        numbers = {name: number for number, name in enumerate(views.names)}
+        return _FrameImages(model, iteration, numbers, views.depth_scale)
+
+    def image(self, camera: Camera) -> np.ndarray:
+        """(H, W, 3) uint8 as captured."""
+        path = self._path("gt", camera)
+        image = read_image(path)
+        require_shape(path, camera, image.shape[1], image.shape[0])
+        return image
+
+    def depth(self, camera: Camera) -> Tensor:
+        """(H, W) float32 z-depth, world units."""
+        return read_depth_image(self._path("depth_expected_mm", camera), self.depth_scale)
+
+    def _path(self, kind: str, camera: Camera) -> Path:
+        number = self.numbers.get(camera.name)
+        if number is None:
+            path = renders_path(self.model, "train", self.iteration) / "views.json"
+            hint = nearest_hint(camera.name, self.numbers)
+            raise SceneError(f"{path}: no image of camera {camera.name!r}{hint}")
+        return self.model.render_path(self.iteration, kind, number)
+
+
+def _by_position(folder: Path, cameras: Sequence[Camera]) -> dict[str, int]:
+    """Image numbers of cameras in the order of cameras.json, where there is one image for each."""
+    count = len(list((folder / "gt").glob("*.png")))
+    if count != len(cameras):
+        raise SceneError(
+            f"{folder}: {count} images in gt for {len(cameras)} cameras in cameras.json and no "
+            "views.json to tell which is whose; write one, or leave only these cameras in the list"
+        )
+    return {camera.name: number for number, camera in enumerate(cameras)}
 
 
 def _to_float(image: np.ndarray) -> Tensor:

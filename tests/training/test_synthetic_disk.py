@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from igs.frame0.outputs import write_views
 from igs.gaussians import Gaussians
 from igs.render import render_depths
 from igs.scene import SceneError, read_pairs, write_pairs
@@ -19,7 +20,6 @@ from igs.training.igs_data import (
     PAIR_FILE,
     IgsData,
     IgsDataConfig,
-    read_depth,
     training_pairs,
     write_depth,
     write_training_set,
@@ -138,11 +138,6 @@ def test_faults_are_named(root: Path, tmp_path: Path):
         config(root, split="test")
     with pytest.raises(ValueError, match="input_views"):
         config(root, input_views=(1, 2))
-    with pytest.raises(FileNotFoundError, match="depth"):
-        read_depth(tmp_path / "depth.png")
-    Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
-    with pytest.raises(SceneError, match="16-bit"):
-        read_depth(tmp_path / "rgb.png")
     with pytest.raises(SceneError, match="world_unit"):
         write_depth(tmp_path / "far.png", torch.full((2, 2), 70.0))
     pairs = read_pairs(root / PAIR_FILE)
@@ -151,3 +146,52 @@ def test_faults_are_named(root: Path, tmp_path: Path):
         IgsData(IgsDataConfig(str(tmp_path)))
     with pytest.raises(SceneError, match="three"):
         write_training_set(tmp_path, SCENES, 3, held_out=["three"])
+
+
+def _renumbered(root: Path, folder: Path, drop: str | None = None) -> None:
+    """A copy of the set in which the images of scene one stand in reversed order of the cameras."""
+    shutil.copytree(root, folder)
+    for rendered in (folder / "one").glob("colmap_*/3dgs_rade/train/ours_10000_compress"):
+        names = json.loads((rendered / "views.json").read_text())["names"]
+        order = [name for name in reversed(names) if name != drop]
+        for kind in ("gt", "depth_expected_mm"):
+            files = {
+                n: (rendered / kind / f"{i:05d}.png").read_bytes() for i, n in enumerate(names)
+            }
+            (rendered / kind / f"{len(names) - 1:05d}.png").unlink()
+            for number, name in enumerate(order):
+                (rendered / kind / f"{number:05d}.png").write_bytes(files[name])
+        write_views(rendered, order)
+
+
+def test_images_are_told_apart_by_name(root: Path, tmp_path: Path):
+    fixed = config(root, input_views=(3, 0, 1, 4), further_views=(5, 2))
+    _renumbered(root, tmp_path / "reversed")
+    known = IgsData(fixed).sample(0)
+    same = IgsData(dataclasses.replace(fixed, root=str(tmp_path / "reversed"))).sample(0)
+    for key in ("cur_images", "next_images", "depth", "targets"):
+        assert torch.equal(getattr(known, key), getattr(same, key)), key
+
+
+def test_a_camera_without_image_is_named_or_not_drawn(root: Path, tmp_path: Path):
+    names = [camera.name for camera in SCENES["one"].cameras]
+    _renumbered(root, tmp_path / "fewer", drop=names[2])
+    fixed = config(tmp_path / "fewer", input_views=(3, 0, 1, 4), further_views=len(names))
+    drawn = {camera.name for camera in IgsData(fixed).sample(0).target_cameras}
+    assert drawn == set(names) - {names[2]}
+    with pytest.raises(SceneError, match=rf"views.json: no image of camera '{names[2]}'"):
+        IgsData(dataclasses.replace(fixed, input_views=(2, 0, 1, 4))).sample(0)
+
+
+def test_without_names_the_counts_must_agree(root: Path, tmp_path: Path):
+    folder = tmp_path / "unnamed"
+    shutil.copytree(root, folder)
+    fixed = config(folder, input_views=(3, 0, 1, 4))
+    known = IgsData(fixed).sample(0)
+    for views in folder.rglob("views.json"):
+        views.unlink()
+    assert torch.equal(IgsData(fixed).sample(0).cur_images, known.cur_images)
+    (folder / "one" / RENDERED / "gt" / "00000.png").unlink()
+    count = len(SCENES["one"].cameras)
+    with pytest.raises(SceneError, match=rf"{count - 1} images in gt for {count} cameras"):
+        IgsData(fixed).sample(0)
