@@ -120,8 +120,9 @@ class RefineConfig:
     """Key-frame refinement. mode: s (50 iterations), l (100), off; `iterations` overrides both.
 
     lr_final: learning rates fall to this share along a half cosine; 1 keeps them constant.
-    active_only: optimise only Gaussians seen where pixels changed since the last key frame, so
-    that what stands still cannot drift; `active_threshold` is the change, in 0..1, that counts.
+    active_only: optimise only Gaussians seen where pixels changed since the last key frame, and let
+    a predicted motion carry only these into a key frame, so that what stands still cannot drift;
+    `active_threshold` is the change, in 0..1, that counts.
     active_tiles: with active_only, draw and compare only tiles of 16 x 16 pixels that changed, and
     their neighbours: faster, and a little less exact.
     """

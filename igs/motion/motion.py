@@ -44,6 +44,10 @@ class Motion:
         """The same motion on another device."""
         return Motion(self.index.to(device), self.translation.to(device), self.rotation.to(device))
 
+    def select(self, rows: Tensor) -> Motion:
+        """Only some of it: (n,) bool."""
+        return Motion(self.index[rows], self.translation[rows], self.rotation[rows])
+
     def detach(self) -> Motion:
         """The same motion outside any autograd graph."""
         return Motion(self.index, self.translation.detach(), self.rotation.detach())

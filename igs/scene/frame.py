@@ -21,12 +21,15 @@ class MultiViewFrame:
         images: camera name to (H, W, 3) uint8 RGB at the working resolution of that camera.
         network_images: camera name to (S, S, 3) uint8 RGB prepared for the motion network; empty
             where the source has none, and then they are made from `images`.
+        stale: cameras that are away; their images are the last good ones, or grey before there was
+            one, and nothing may be optimised towards them or predicted from them.
     """
 
     index: int
     time: float
     images: Mapping[str, np.ndarray]
     network_images: Mapping[str, np.ndarray] = field(default_factory=dict)
+    stale: frozenset[str] = frozenset()
 
 
 @runtime_checkable

@@ -5,15 +5,12 @@ the ingest of live cameras does not.
 """
 
 from igs.serve.grouping import ArrivalClock, Picture, Step, StepGrouper
-from igs.serve.live_engine import LiveEngine
-from igs.serve.live_source import LiveFrame, LiveSource
+from igs.serve.live_source import LiveSource
 from igs.serve.publisher import PublishedFrame, Publisher, Recording
 from igs.serve.viewer import ViewerCounts, ViewerQueue
 
 __all__ = [
     "ArrivalClock",
-    "LiveEngine",
-    "LiveFrame",
     "LiveSource",
     "Picture",
     "PublishedFrame",

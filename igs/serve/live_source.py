@@ -28,18 +28,6 @@ logger = logging.getLogger(__name__)
 _TICK = 0.05  # seconds between looks at steps that wait too long
 
 
-@dataclass(frozen=True)
-class LiveFrame(MultiViewFrame):
-    """A frame of live cameras.
-
-    Attributes:
-        stale: cameras that are away; their images are the last good ones, or grey before there was
-            one, and nothing may be optimised towards them.
-    """
-
-    stale: frozenset[str] = frozenset()
-
-
 @dataclass
 class CameraState:
     """`connecting`, `open`, `away`, `ended` or `refused`, why, and when a picture last came."""
@@ -138,7 +126,7 @@ class LiveSource:
         ended = [r.join(max(deadline - time.monotonic(), 0.0)) for r in self._readers]
         return all(ended)
 
-    def frames(self, start: int = 0) -> Iterator[LiveFrame]:
+    def frames(self, start: int = 0) -> Iterator[MultiViewFrame]:
         """Yield the newest whole frame each time, numbered from `start` on, until stopped.
 
         `time` counts from the first frame; it has gaps where frames were dropped. The first frame
@@ -291,7 +279,7 @@ class LiveSource:
 
     # --- in the thread of `frames`
 
-    def _frame(self, index: int, step: Step[av.VideoFrame]) -> LiveFrame:
+    def _frame(self, index: int, step: Step[av.VideoFrame]) -> MultiViewFrame:
         assert self._origin is not None
         images = {}
         for name, view in self._views.items():
@@ -300,7 +288,7 @@ class LiveSource:
                 self._last[name] = view.image(picture.content)
             images[name] = self._last.get(name, view.grey)
         stale = frozenset(name for name in self._views if name not in step.pictures)
-        return LiveFrame(index, step.time - self._origin, images, stale=stale)
+        return MultiViewFrame(index, step.time - self._origin, images, stale=stale)
 
 
 class _View:

@@ -15,7 +15,6 @@ from igs.fvv import Encoder, FvvWriter, SourceFrame, StreamHeader, make_header
 from igs.fvv.chunks import INTRA, REFERENCE, Chunk, pack_prefix
 from igs.scene import Camera
 from igs.scene.files import write_json
-from igs.serve.live_source import LiveFrame
 from igs.stream import StreamFrame
 
 logger = logging.getLogger(__name__)
@@ -206,5 +205,4 @@ def write_report(recording: Recording, report: Mapping[str, Any]) -> Path:
 
 def stale_of(frame: StreamFrame) -> list[str]:
     """Cameras that a frame was made without."""
-    captured = frame.captured
-    return sorted(captured.stale) if isinstance(captured, LiveFrame) else []
+    return sorted(frame.captured.stale)

@@ -32,8 +32,7 @@ from igs.frame0.camera_color import read_camera_colors
 from igs.frame0.corrected_source import ColorCorrectedSource
 from igs.gaussians import Gaussians, read_ply
 from igs.scene import Box, Camera, FrameSource, MultiViewFrame, read_box, read_rig
-from igs.serve.live_engine import LiveEngine
-from igs.serve.live_source import LiveFrame, LiveSource, working_rig
+from igs.serve.live_source import LiveSource, working_rig
 from igs.serve.publisher import (
     PublishedFrame,
     Publisher,
@@ -42,7 +41,7 @@ from igs.serve.publisher import (
     stale_of,
     write_report,
 )
-from igs.stream import refine_key_frame
+from igs.stream import MultiViewEngine, refine_key_frame
 from igs.stream.inputs import open_network
 from igs.stream.views import assign_views
 
@@ -201,7 +200,7 @@ class _Worker:
         given, gaussians = self._begin(source, gaussians)
         if gaussians is None:
             return
-        engine = LiveEngine(config, gaussians, network=network, box=box)
+        engine = MultiViewEngine(config, gaussians, network=network, box=box)
         self._publisher = Publisher(
             config,
             source.cameras,
@@ -290,7 +289,7 @@ class _Worker:
         return given, gaussians
 
     def _optimise(
-        self, source: LiveSource, first: LiveFrame, given: FrameSource
+        self, source: LiveSource, first: MultiViewFrame, given: FrameSource
     ) -> tuple[Gaussians, FrameSource]:
         config = self.config
         roles = assign_views(config.views, source.cameras)
@@ -318,7 +317,7 @@ class _Worker:
         if self._stop.is_set():
             raise _Stopped
 
-    def _stream(self, engine: LiveEngine, source: FrameSource, publisher: Publisher) -> None:
+    def _stream(self, engine: MultiViewEngine, source: FrameSource, publisher: Publisher) -> None:
         self._note = ""
         for frame in engine.run(source):
             self._last_seconds = sum(v for k, v in frame.seconds.items() if k != "decode")

@@ -73,6 +73,7 @@ class MultiViewEngine:
         self._key: KeyState | None = None
         self._motion: Motion | None = None  # of the last candidate of this key frame
         self._changes: ChangeDetector | None = None
+        self._key_stale: frozenset[str] = frozenset()
 
     def resume(self, path: str | Path) -> int:
         """Take up a saved state; `run` then starts behind its key frame, whose index is returned.
@@ -192,46 +193,73 @@ class MultiViewEngine:
     def _next(self, frame: MultiViewFrame, timer: StageTimer) -> StreamFrame:
         if self._state is None:
             raise ValueError(f"the source begins with frame {frame.index}; frame 0 must come first")
-        key_index, motion, report = self._state.index, None, None
-        gaussians = self._state.gaussians
-        if self._key is not None and self._predictor is not None:
-            with timer.stage("motion"):
-                motion = self._predictor.predict(self._key, frame, self._motion)
-                gaussians = warp(gaussians, motion)
-                self._motion = motion
+        key_index, report = self._state.index, None
         is_key = self.schedule.is_key(frame.index)
+        changed = self._changed(frame, timer) if is_key else None
+        gaussians, motion = self._predict(frame, changed, timer)
         moved = 0 if motion is None else len(motion)
         if is_key:
-            if self.config.refine.num_iterations():
+            if self.config.refine.num_iterations() and self._trusted(frame):
                 with timer.stage("refine"):
-                    gaussians, report = self._refine(frame, gaussians)
+                    gaussians, report = self._refine(frame, gaussians, changed)
                 motion = None
             self._commit(frame, gaussians, timer)
         return self._emit(
             frame, gaussians, timer, is_key, key_index, motion=motion, report=report, moved=moved
         )
 
+    def _trusted(self, frame: MultiViewFrame) -> list[Camera]:
+        """Training cameras that are there; see `MultiViewFrame.stale`."""
+        return [camera for camera in self._training if camera.name not in frame.stale]
+
+    def _changed(self, frame: MultiViewFrame, timer: StageTimer) -> dict[str, torch.Tensor] | None:
+        """Where each view changed since the last key frame; None unless `refine.active_only`."""
+        if self._changes is None:
+            return None
+        with timer.stage("refine"):
+            return self._changes.update(self._training_images(frame))
+
+    def _predict(
+        self, frame: MultiViewFrame, changed: dict[str, torch.Tensor] | None, timer: StageTimer
+    ) -> tuple[Gaussians, Motion | None]:
+        """The key frame's Gaussians at this frame, and how they got there; None: held still.
+
+        With `changed`, only Gaussians seen where pixels changed move. Else what stands still
+        would walk away, since each key frame is predicted from the one before.
+        """
+        assert self._state is not None
+        gaussians = self._state.gaussians
+        blind = (frame.stale | self._key_stale).intersection(self.roles.inputs)
+        if self._key is None or self._predictor is None or blind:
+            return gaussians, None
+        with timer.stage("motion"):
+            motion = self._predictor.predict(self._key, frame, self._motion)
+            if changed is not None:
+                active = active_gaussians(gaussians, self._trusted(frame), changed)
+                motion = motion.select(active[motion.index])
+            self._motion = motion
+            return warp(gaussians, motion), motion
+
     def _refine(
-        self, frame: MultiViewFrame, gaussians: Gaussians
+        self,
+        frame: MultiViewFrame,
+        gaussians: Gaussians,
+        changed: dict[str, torch.Tensor] | None,
     ) -> tuple[Gaussians, RefineReport]:
-        active, changed = None, None
-        images = self._training_images(frame)
-        if self._changes is not None:
-            masks = self._changes.update(images)
-            active = active_gaussians(gaussians, self._training, masks)
-            changed = masks if self.config.refine.active_tiles else None
+        cameras, images = self._trusted(frame), self._training_images(frame)
+        active = None if changed is None else active_gaussians(gaussians, cameras, changed)
         # Seeded by the frame alone, so that a resumed run draws what an unbroken one draws.
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + frame.index)
         return refine_key_frame(
             gaussians,
-            self._training,
+            cameras,
             images,
             self.config.refine,
             extent=self._extent,
             background=self._background,
             generator=generator,
             active=active,
-            changed=changed,
+            changed=changed if self.config.refine.active_tiles else None,
         )
 
     def _training_images(self, frame: MultiViewFrame) -> dict[str, torch.Tensor]:
@@ -249,6 +277,7 @@ class MultiViewEngine:
             )
         with timer.stage("motion"):
             images = {} if self._predictor is None else self._predictor.images(frame)
+            self._key_stale = frame.stale
             self._adopt(EngineState(frame.index, gaussians, images, reference))
 
     def _emit(

@@ -15,7 +15,7 @@ from igs.metrics import psnr
 from igs.motion import AGMConfig, AGMNet
 from igs.render import render
 from igs.render.images import to_float
-from igs.scene import Box
+from igs.scene import Box, MultiViewFrame
 from igs.stream import MultiViewEngine, StreamFrame
 
 from .conftest import ToySource, toy_gaussians
@@ -214,3 +214,62 @@ def test_a_source_that_begins_later_is_refused(toy_config: RunConfig) -> None:
 
     with pytest.raises(ValueError, match="begins with frame 2; frame 0 must come first"):
         run(toy_config, Late())
+
+
+@pytest.mark.parametrize("active_only", [False, True])
+def test_with_active_only_what_stands_still_is_not_moved(
+    toy_config: RunConfig, active_only: bool
+) -> None:
+    toy_config.motion.mode, toy_config.motion.weights = "agm", "given by hand"
+    toy_config.schedule.interval = 1
+    toy_config.refine.mode, toy_config.refine.iterations = "off", None
+    toy_config.refine.active_only = active_only
+    frames = run(toy_config, ToySource(2, step=0.0), network=tiny_network(), box=BOX)
+    assert frames[1].is_key
+    assert frames[1].num_in_box == (0 if active_only else 8)
+    assert equal(frames[1].gaussians, toy_gaussians()) == active_only
+
+
+class FailingCameras(ToySource):
+    """Cameras that are away at some frames, by index."""
+
+    def __init__(self, num_frames: int, away: dict[int, set[str]]) -> None:
+        super().__init__(num_frames)
+        self.away = away
+
+    def frame(self, index: int) -> MultiViewFrame:
+        frame, away = super().frame(index), self.away.get(index, set())
+        grey = {name: np.full_like(frame.images[name], 128) for name in away}
+        return replace(frame, images={**frame.images, **grey}, stale=frozenset(away))
+
+
+def test_nothing_is_predicted_from_a_camera_that_is_away(toy_config: RunConfig) -> None:
+    toy_config.motion.mode, toy_config.motion.weights = "agm", "given by hand"
+    toy_config.views.inputs = ["cam00", "cam01"]
+    away = {1: {"cam00"}, 2: {"cam03"}, 3: {"cam01"}}
+    source = FailingCameras(8, away)
+    frames = run(toy_config, source, network=tiny_network(), box=BOX)
+    # 1: an input is away; 2: another camera; 3: a key frame without an input, so 4 to 6 neither.
+    assert [f.num_in_box > 0 for f in frames] == [i in (2, 7) for i in range(8)]
+    assert frames[1].motion is None
+
+
+def test_key_frames_are_refined_on_the_cameras_that_are_there(toy_config: RunConfig) -> None:
+    toy_config.refine.densify.enabled = False
+    toy_config.refine.lambda_l1 = 1.0
+
+    def loss(source: ToySource) -> float:
+        report = run(toy_config, source)[3].refinement
+        assert report is not None
+        return report.first_loss
+
+    lying = FailingCameras(4, {3: {"cam00", "cam01"}})
+    told = loss(lying)
+    lying.frame = lambda index: replace(FailingCameras.frame(lying, index), stale=frozenset())
+    assert told < 0.2 * loss(lying)
+
+
+def test_without_any_camera_a_key_frame_is_held(toy_config: RunConfig) -> None:
+    frames = run(toy_config, FailingCameras(4, {3: set(ToySource().cameras)}))
+    assert frames[3].refinement is None
+    assert equal(frames[3].gaussians, toy_gaussians())

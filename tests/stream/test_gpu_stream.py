@@ -78,18 +78,18 @@ def test_no_more_frames_are_asked_for_than_said() -> None:
 
 @dataclass(frozen=True)
 class FrameWithMore(MultiViewFrame):
-    stale: frozenset[str] = frozenset()
+    gain: float = 1.0
 
 
 def test_a_frame_stays_what_it_is() -> None:
-    """Live cameras say more of a frame, and the engine above looks at it."""
+    """A source may say more of a frame."""
 
     def frames():
-        yield FrameWithMore(**vars(ToySource().frame(0)), stale=frozenset({"cam01"}))
+        yield FrameWithMore(**vars(ToySource().frame(0)), gain=2.0)
 
     (frame,) = read_ahead(frames, FakeUploader(), lambda _: INPUTS, 1)
     assert isinstance(frame, FrameWithMore)
-    assert frame.stale == {"cam01"}
+    assert frame.gain == 2.0
     assert isinstance(image_of(frame, "cam00"), torch.Tensor)
 
 
