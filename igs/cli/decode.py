@@ -6,7 +6,10 @@ import argparse
 import itertools
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from igs.fvv import FvvReader
 
 EPILOG = """examples:
   igs decode demo.fvv frames                      every frame as frames/000000.ply and so on
@@ -33,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the frames; 1 if damage kept some from being written."""
+    """Write the frames; 1 if damage kept some from being written or the file is cut off."""
     from tqdm import tqdm
 
     from igs.fvv import STILL_FORMATS, FvvReader, write_still
@@ -42,19 +45,33 @@ def run(arguments: argparse.Namespace) -> int:
     single = out.suffix.lower().removeprefix(".") in STILL_FORMATS
     with FvvReader(arguments.file) as reader:
         there = [entry.frame for entry in reader.entries]
+        cut_off = _cut_off(reader)
+        if cut_off:
+            print(f"igs: {arguments.file}: {cut_off}", file=sys.stderr)
         wanted = _wanted(arguments.frames, there, arguments.file)
         if single and len(wanted) != 1:
             raise ValueError(f"{out}: one file holds one frame; name it with --frames")
         written = 0
-        for start, stop in tqdm(list(_runs(wanted, there)), unit="run", disable=len(wanted) < 2):
-            for frame in reader.frames(start, stop + 1, arguments.layers):
-                name = f"{frame.index:06d}.{arguments.format or 'ply'}"
-                write_still(out if single else out / name, frame.gaussians)
-                written += 1
+        with tqdm(total=len(wanted), unit="frame", disable=len(wanted) < 2) as bar:
+            for start, stop in _runs(wanted, there):
+                for frame in reader.frames(start, stop + 1, arguments.layers):
+                    name = f"{frame.index:06d}.{arguments.format or 'ply'}"
+                    write_still(out if single else out / name, frame.gaussians)
+                    written += 1
+                    bar.update()
         for damage in reader.damage:
             print(f"igs: {arguments.file}: {damage}", file=sys.stderr)
     print(f"{out}: {written} of {len(wanted)} frames")
-    return 0 if written == len(wanted) else 1
+    lost = reader.unread and arguments.frames is None
+    return 0 if written == len(wanted) and not lost else 1
+
+
+def _cut_off(reader: FvvReader) -> str:
+    """Where and behind which frame the file breaks off; empty for a finished one."""
+    if reader.indexed:
+        return ""
+    last = f"frame {reader.entries[-1].frame}" if reader.entries else "the header"
+    return f"byte {reader.end}: cut off, or still being written, behind {last}"
 
 
 def _wanted(words: list[str] | None, there: list[int], name: str) -> list[int]:

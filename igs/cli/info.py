@@ -70,6 +70,7 @@ def describe(reader: FvvReader, decoded: int | None) -> dict[str, Any]:
         "refined_error_bounds": header.refined_error_bounds,
         "cameras": [camera.name for camera in header.cameras],
         "indexed": reader.indexed,
+        "whole_bytes": reader.end,
         "unread_bytes": reader.unread,
         "decoded_frames": decoded,
         "damage": [
@@ -97,7 +98,10 @@ def _lines(report: dict[str, Any]) -> list[str]:
     if not report["indexed"]:
         lines.append("no index: the writer has not finished, or was cut off")
     if report["unread_bytes"]:
-        lines.append(f"{report['unread_bytes']} bytes at the end are no whole chunk")
+        lines.append(
+            f"cut off: {report['unread_bytes']} bytes from byte {report['whole_bytes']} on are no "
+            "whole chunk"
+        )
     if report["decoded_frames"] is not None:
         lines.append(f"decoded: {report['decoded_frames']} of {report['frames']} frames")
     lines += [

@@ -117,6 +117,7 @@ class PrepareConfig:
     frames: Optional[str] = None  # "60", "0:300" or "0:300:2"
     fps: Optional[float] = None  # of image folders; None: what the calibration says, else 30
     held_out: Optional[list[Any]] = None  # names or positions; None: see `igs.prepare.roles`
+    inputs: Optional[list[Any]] = None  # of the motion network, likewise; None: chosen by the box
     interval: int = 5  # of the pair file: every so many frames is a key frame
     workers: Optional[int] = None  # processes; None: one a core
     seed: int = 0

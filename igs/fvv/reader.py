@@ -166,6 +166,11 @@ class FvvReader:
         return found
 
     @property
+    def end(self) -> int:
+        """Byte behind the last whole chunk: there a file breaks off that was cut off."""
+        return self._next
+
+    @property
     def unread(self) -> int:
         """Bytes at the end that hold no whole chunk (yet); 0 for a finished file."""
         rest = self._size - self._next

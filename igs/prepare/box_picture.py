@@ -54,6 +54,7 @@ def draw_moving_box(
     images: Mapping[str, np.ndarray],
     box: Box,
     masks: Mapping[str, np.ndarray] | None = None,
+    inputs: Sequence[str] = (),
     max_views: int = 4,
     width: int = 480,
 ) -> None:
@@ -65,19 +66,27 @@ def draw_moving_box(
         images: camera name to (H, W, 3) uint8 of one time step.
         box: the box to draw.
         masks: camera name to (h, w) bool, changed pixels, which are tinted red.
-        max_views: number of views shown, spread over the rig.
+        inputs: input views of the motion network; where given, these are shown and named so.
+        max_views: number of views shown, spread over the rig, where there are no inputs.
         width: pixels across of each view.
     """
-    names = choose_input_views(cameras, min(max_views, len(cameras)), box)
+    names = list(inputs) or choose_input_views(cameras, min(max_views, len(cameras)), box)
     tiles = [
-        _tile(cameras[name], images[name], box, None if masks is None else masks.get(name), width)
+        _tile(
+            cameras[name],
+            images[name],
+            box,
+            None if masks is None else masks.get(name),
+            width,
+            f"{name}, input view" if name in inputs else name,
+        )
         for name in names
     ]
     write_image(path, _mosaic(tiles))
 
 
 def _tile(
-    camera: Camera, image: np.ndarray, box: Box, mask: np.ndarray | None, width: int
+    camera: Camera, image: np.ndarray, box: Box, mask: np.ndarray | None, width: int, title: str
 ) -> np.ndarray:
     height = max(1, round(camera.height * width / camera.width))
     shown = resize_image(image, width, height)
@@ -89,7 +98,7 @@ def _tile(
     for start, end in box_segments(camera.resized(width, height), box):
         ends = _clipped(start, end, 4 * width)
         draw.line([(float(x), float(y)) for x, y in ends], fill=_LINE, width=2)
-    draw.text((6, 4), camera.name, fill=(255, 255, 255), stroke_width=2, stroke_fill=(0, 0, 0))
+    draw.text((6, 4), title, fill=(255, 255, 255), stroke_width=2, stroke_fill=(0, 0, 0))
     return np.asarray(picture)
 
 

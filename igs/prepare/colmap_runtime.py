@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,7 +81,8 @@ def load_pycolmap() -> ModuleType:
         RuntimeError: it is missing or too old; the message says how to install it.
     """
     try:
-        pycolmap = importlib.import_module("pycolmap")
+        with _own_signals():
+            pycolmap = importlib.import_module("pycolmap")
     except ImportError as error:
         raise RuntimeError(
             "finding cameras from images needs COLMAP's Python package; install it with "
@@ -91,6 +94,15 @@ def load_pycolmap() -> ModuleType:
             f'pycolmap {pycolmap.__version__} is too old; `pip install -U "pycolmap>=3.13"`'
         )
     return pycolmap
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep what SIGTERM does: COLMAP's log prints a stack trace for whoever ends the program."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -214,19 +214,36 @@ def _suffix(config: PrepareConfig) -> str:
     return f".{config.images.format}"
 
 
+@dataclass(frozen=True)
+class FoundBox:
+    """The box of what moves, and what it can be drawn into.
+
+    Attributes:
+        box: the box.
+        images: camera name to (h, w, 3) uint8 of one step.
+        masks: camera name to (h, w) bool, pixels that change; None for a box that was given.
+    """
+
+    box: Box
+    images: Mapping[str, np.ndarray]
+    masks: Mapping[str, np.ndarray] | None = None
+
+    def draw(self, path: Path, rig: Rig, inputs: Sequence[str]) -> None:
+        """Write the picture by which a person sees whether box and input views are right."""
+        draw_moving_box(path, rig.cameras, self.images, self.box, self.masks, inputs)
+
+
 def find_box(
     rig: Rig,
     tasks: Sequence[ViewTask],
     config: PrepareConfig,
-    picture: Path,
     findings: Findings,
     progress: StageProgress,
-) -> Box | None:
-    """The box of what moves, drawn into some views; None where it is not wanted or not found."""
+) -> FoundBox | None:
+    """The box of what moves; None where it is not wanted or not found."""
     if config.box.bounds is not None:
         box = Box(np.array(config.box.bounds[0]), np.array(config.box.bounds[1]))
-        _draw(picture, rig, pictures_of(_small(tasks)), box, None)
-        return box
+        return FoundBox(box, pictures_of(_small(tasks)))
     count = min(len(task.steps) for task in tasks)
     if config.box.mode == "none" or count < 2 or len(rig.cameras) < 2:
         return None
@@ -244,18 +261,7 @@ def find_box(
         "changed": {name: round(share, 5) for name, share in found.changed.items()},
         "explained": {name: round(share, 4) for name, share in found.explained.items()},
     }
-    _draw(picture, rig, frames[0], found.box, found.masks)
-    return found.box
-
-
-def _draw(
-    path: Path,
-    rig: Rig,
-    images: Mapping[str, np.ndarray],
-    box: Box,
-    masks: Mapping[str, np.ndarray] | None,
-) -> None:
-    draw_moving_box(path, rig.cameras, images, box, masks)
+    return FoundBox(found.box, frames[0], found.masks)
 
 
 def _small(tasks: Sequence[ViewTask]) -> list[ViewTask]:

@@ -14,8 +14,23 @@ from igs.scene import SceneError
 from igs.scene.files import read_json, write_json
 
 RECORD = "prepare.json"
-# Settings that do not change what is written; where things lie may change.
-_FREE = ("input", "output", "workers", "settings.input", "settings.output", "settings.workers")
+# Settings that may change when a preparation is gone on with: where things lie, and what is made
+# anew every time because it takes little beside the images.
+_FREE = tuple(
+    f"settings.{key}"
+    for key in (
+        "input",
+        "output",
+        "workers",
+        "held_out",
+        "inputs",
+        "interval",
+        "cameras.max_error",
+        "images.work",
+        "points",
+        "box",
+    )
+)
 
 
 def fingerprint(capture: Capture) -> dict[str, list[Any]]:
@@ -27,7 +42,7 @@ def fingerprint(capture: Capture) -> dict[str, list[Any]]:
 
 
 def claim(folder: Path, config: PrepareConfig, capture: Capture, resume: bool) -> None:
-    """Note the settings in the scene's folder, or compare them with those noted.
+    """Note the settings in the scene's folder, once they fit those noted there before.
 
     Args:
         folder: the scene's folder in the output.
@@ -66,6 +81,7 @@ def claim(folder: Path, config: PrepareConfig, capture: Capture, resume: bool) -
             f"{folder}: was begun with {key.removeprefix('settings.')}={before}, now it is {now}; "
             "go on with the same settings, or choose another output or scene"
         )
+    write_json(path, {**noted, **wanted})
 
 
 def add_results(folder: Path, results: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from igs.config.prepare import ImagesConfig
 from igs.prepare.capture import Capture
-from igs.scene import Camera, Rig, SceneError
+from igs.scene import Camera, Rig, SceneError, resolve_views
 from igs.scene.rig import require_shape
 
 logger = logging.getLogger(__name__)
@@ -43,12 +43,38 @@ def with_held_out(rig: Rig, wanted: Sequence[Any] | None) -> Rig:
             raise SceneError(f"held_out: {wanted[0]!r} must look like every:8, at least every:2")
         chosen = names[:: int(step)]
     else:
-        # On the command line a position is a word; a camera may be called "00" all the same.
-        chosen = [int(w) if str(w).isdigit() and w not in rig.cameras else w for w in wanted]
+        chosen = _positions(wanted, rig)
     result = rig.with_held_out(chosen)
     if not result.training:
         raise SceneError(f"held_out: all {len(names)} cameras; none is left to train on")
     return result
+
+
+def input_views(rig: Rig, wanted: Sequence[Any] | None) -> list[str] | None:
+    """Names of the motion network's input views that were asked for; None where none were.
+
+    Args:
+        rig: with its held-out cameras.
+        wanted: names or positions.
+
+    Raises:
+        SceneError: an unknown, repeated or held-out camera, or an empty list.
+    """
+    if wanted is None:
+        return None
+    views = resolve_views(_positions(wanted, rig), rig.cameras)
+    if held := [name for name in views if name in rig.held_out]:
+        raise SceneError(f"inputs: camera {held[0]!r} is held out, so that it only measures")
+    if not views:
+        raise SceneError(
+            "inputs: name at least one camera; leave the setting away to have them chosen"
+        )
+    return views
+
+
+def _positions(wanted: Sequence[Any], rig: Rig) -> list[Any]:
+    # On the command line a position is a word; a camera may be called "00" all the same.
+    return [int(w) if str(w).isdigit() and w not in rig.cameras else w for w in wanted]
 
 
 def at_stored_size(capture: Capture, rig: Rig) -> Rig:

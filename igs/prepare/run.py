@@ -13,7 +13,12 @@ from igs.config.prepare import PrepareConfig, check_prepare
 from igs.prepare import detect, find, layout, record, roles
 from igs.prepare.capture import Capture
 from igs.prepare.disk import estimate_disk, require_disk
-from igs.prepare.stream_config import FEW_CAMERAS, PreparedScene, write_stream_config
+from igs.prepare.stream_config import (
+    FEW_CAMERAS,
+    PreparedScene,
+    stream_paths,
+    write_stream_config,
+)
 from igs.prepare.timeline import FrameRange, Timeline, make_timeline
 from igs.prepare.view_choice import DEFAULT_INPUT_VIEWS, choose_views, nearest_angles
 from igs.prepare.write_images import Encoding, ViewTask, half_size, write_images
@@ -84,8 +89,9 @@ def prepare(
     """Bring a capture into the dataset layout.
 
     Written under `config.output`: ``<scene>/colmap_<i>/`` with images and ``sparse/0``,
-    ``<scene>/rig.json``, ``bbox.json``, the pair file, ``stream.yaml``, and in the scene's
-    folder ``prepare.json``, which says what was found, and ``box.png``, the box drawn into views.
+    ``<scene>/rig.json``, ``bbox.json``, the pair file, ``stream.yaml`` (of a further scene
+    ``stream_<scene>.yaml``), and in the scene's folder ``prepare.json``, which says what was found,
+    and ``box.png``, the box drawn into views.
 
     Args:
         config: checked here.
@@ -118,9 +124,11 @@ def prepare(
     model = find.find_points(
         rig, points, lambda: find.pictures_of(tasks), config, job.findings, job.told("points")
     )
-    picture = job.scene.path / "box.png"
-    box = find.find_box(rig, tasks, config, picture, job.findings, job.told("box"))
-    return _write(job, rig, model, box, decoded)
+    found = find.find_box(rig, tasks, config, job.findings, job.told("box"))
+    inputs = _inputs(job, rig, found.box if found else None)
+    if found:
+        found.draw(job.scene.path / "box.png", rig, inputs)
+    return _write(job, rig, model, found.box if found else None, inputs, decoded)
 
 
 def _open(config: PrepareConfig, progress: ProgressCallback) -> _Job:
@@ -166,6 +174,7 @@ def _cameras(job: _Job) -> tuple[Rig, ColmapPoints | None]:
             stored, job.config, job.scene.path, job.findings, job.told("cameras")
         )
     rig = roles.with_held_out(rig, job.config.held_out)
+    roles.input_views(rig, job.config.inputs)  # refused before pictures are written
     if len(rig.training) < FEW_CAMERAS:
         job.findings.warn(
             f"{len(rig.training)} cameras to train on: surfaces are found only where several see "
@@ -229,15 +238,18 @@ def _task(
     )
 
 
-def _write(job: _Job, rig: Rig, model: ColmapModel, box: Box | None, decoded: int) -> Prepared:
+def _write(
+    job: _Job, rig: Rig, model: ColmapModel, box: Box | None, inputs: Sequence[str], decoded: int
+) -> Prepared:
     """Everything but the images."""
     config, scene = job.config, job.scene
     layout.write_cameras(scene, rig, model, job.num_frames, job.timeline.fps)
     layout.write_box_and_pairs(scene, box, job.num_frames, sorted({1, config.interval}))
-    path = scene.root / "stream.yaml"
+    path, output = stream_paths(scene.root, scene.name)
     write_stream_config(
         path,
         PreparedScene(
+            output,
             scene.root,
             scene.name,
             rig,
@@ -245,7 +257,7 @@ def _write(job: _Job, rig: Rig, model: ColmapModel, box: Box | None, decoded: in
             network_images="images_512" in config.images.folders,
             num_frames=job.num_frames,
             fps=job.timeline.fps,
-            inputs=_inputs(job, rig, box),
+            inputs=inputs,
             has_box=box is not None,
             num_points=len(model.points),
             gpu=_has_gpu(),
@@ -276,9 +288,11 @@ def work_folder(rig: Rig, config: PrepareConfig) -> str:
 
 
 def _inputs(job: _Job, rig: Rig, box: Box | None) -> list[str]:
-    if box is None or len(rig.training) < DEFAULT_INPUT_VIEWS:
-        return []
-    choice = choose_views(rig, box)
+    """Input views of the motion network; none leaves the choice to streaming."""
+    given = roles.input_views(rig, job.config.inputs)
+    if box is None or (given is None and len(rig.training) < DEFAULT_INPUT_VIEWS):
+        return given or []
+    choice = choose_views(rig, box, given=given)
     for text in choice.warnings:
         job.findings.warn(text)
     return list(choice.views)

@@ -28,6 +28,7 @@ class PreparedScene:
     """What the config of a prepared scene depends on.
 
     Attributes:
+        output: where streaming shall write.
         root: the output folder.
         scene: the scene's folder in it.
         rig: cameras with those held out.
@@ -41,6 +42,7 @@ class PreparedScene:
         gpu: whether a CUDA device is there to run on.
     """
 
+    output: Path
     root: Path
     scene: str
     rig: Rig
@@ -52,6 +54,25 @@ class PreparedScene:
     has_box: bool
     num_points: int
     gpu: bool
+
+
+def stream_paths(root: Path, scene: str) -> tuple[Path, Path]:
+    """The config that streams a scene, and the folder that it writes to.
+
+    ``stream.yaml`` and ``run`` are the first scene's; further scenes of the same output folder, and
+    those beside a file of that name that is none of ours, put their own name behind.
+    """
+    path = root / "stream.yaml"
+    if not path.is_file() or _scene_of(path) == scene:
+        return path, root / "run"
+    return root / f"stream_{scene}.yaml", root / f"run_{scene}"
+
+
+def _scene_of(path: Path) -> str | None:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))["data"]["scene"]
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
+        return None
 
 
 def write_stream_config(path: Path, scene: PreparedScene) -> RunConfig:
@@ -66,7 +87,7 @@ def write_stream_config(path: Path, scene: PreparedScene) -> RunConfig:
     Raises:
         ConfigError: settings that do not fit.
     """
-    text = _HEADER.format(path=path, images=scene.images)
+    text = _HEADER.format(path=path, run=scene.output.name)
     text += yaml.safe_dump(stream_settings(scene), sort_keys=False, default_flow_style=None)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -80,7 +101,7 @@ _HEADER = """\
 #
 #   igs stream --config {path}
 #
-# If the folder moves, say where it is: data.root=DIR output=DIR/run. Trained motion weights make
+# If the folder moves, say where it is: data.root=DIR output=DIR/{run}. Trained motion weights make
 # schedule.interval=5 worth while: motion=agm motion.weights=FILE (needs the box of what moves).
 
 """
@@ -94,7 +115,7 @@ def stream_settings(scene: PreparedScene) -> dict[str, Any]:
     start: dict[str, Any] = {"mode": "points", "files": [sparse]} if points else {"mode": "sweep"}
     settings: dict[str, Any] = {} if scene.gpu else {"extends": _preset(scene.rig)}
     settings |= {
-        "output": str(root / "run"),
+        "output": str(scene.output.absolute()),
         "device": "cuda" if scene.gpu else "cpu",
         "data": {
             "kind": "layout",

@@ -155,4 +155,13 @@ def test_frames_and_damage(plys: Path, tmp_path: Path, capsys):
     assert main(["info", str(out)]) == 1
     told = capsys.readouterr().out
     assert "cut off" in told
-    assert "30 bytes at the end" in told
+    assert f"30 bytes from byte {offset} on" in told
+    assert main(["decode", str(out), str(tmp_path / "cut")]) == 1
+    told = capsys.readouterr()
+    assert f"byte {offset}: cut off, or still being written, behind frame 2" in told.err
+    assert "3 of 3 frames" in told.out
+    assert main(["decode", str(out), str(tmp_path / "early"), "--frames", "0:3"]) == 0
+    out.write_bytes(bytes(data[:offset]))  # at the border of two chunks
+    capsys.readouterr()
+    assert main(["decode", str(out), str(tmp_path / "border")]) == 0
+    assert f"byte {offset}: cut off" in capsys.readouterr().err

@@ -282,6 +282,60 @@ def test_held_out(run, words: list[str], expected: tuple[str, ...]):
     assert run("frames='1'", *words).rig.held_out == expected
 
 
+BOX = "box.bounds=[[-1,-1,3],[1,1,5]]"
+
+
+def test_input_views(run):
+    result = run("frames='1'", BOX, "inputs=[cam03,'0',cam04]")
+    views = load_config(RunConfig, result.config).views
+    assert list(views.inputs) == ["cam03", "cam00", "cam04"]
+    with Image.open(result.scene.path / "box.png") as image:
+        assert image.size == (960, 720)  # three views, two in a row
+    result = run("frames='1'", "inputs=[cam01]", "scene=none")
+    assert list(load_config(RunConfig, result.config).views.inputs) == ["cam01"]
+
+
+def test_input_views_that_cannot_be(run, tmp_path: Path):
+    with pytest.raises(SceneError, match="'cam02' is held out"):
+        run("inputs=[cam01,cam02]")
+    with pytest.raises(SceneError, match="did you mean 'cam04'"):
+        run("inputs=[cam40]")
+    with pytest.raises(SceneError, match="name at least one"):
+        run("inputs=[]")
+    assert not (tmp_path / "out" / "toy" / "colmap_0").exists()
+
+
+def test_box_and_views_may_be_mended(run):
+    """What a person changes after a look at box.png costs no image."""
+    first = run("frames='2'", BOX, "held_out=[cam00]")
+    words = ("box.bounds=[[-2,-2,2],[2,2,6]]", "inputs=[cam01,cam04]", "held_out=[cam03]")
+    again = run("frames='2'", *words, resume=True)
+    assert (first.decoded, again.decoded) == (10, 0)
+    assert again.scene.box() == Box(np.array([-2, -2, 2]), np.array([2, 2, 6]))
+    views = load_config(RunConfig, again.config).views
+    assert (list(views.inputs), list(views.held_out)) == (["cam01", "cam04"], ["cam03"])
+    noted = json.loads((again.scene.path / "prepare.json").read_text())
+    assert noted["settings"]["inputs"] == ["cam01", "cam04"]
+    assert again.config == first.config
+
+
+def test_scenes_of_one_output_keep_their_configs(run, tmp_path: Path):
+    first, other = run("frames='1'"), run("frames='1'", "scene=other")
+    assert (first.config.name, other.config.name) == ("stream.yaml", "stream_other.yaml")
+    read = [load_config(RunConfig, result.config) for result in (first, other)]
+    assert [config.data.scene for config in read] == ["toy", "other"]
+    assert [Path(config.output).name for config in read] == ["run", "run_other"]
+    assert run("frames='1'", resume=True).config == first.config
+    assert run("frames='1'", "scene=other", resume=True).config == other.config
+
+
+def test_a_config_of_someone_else_stays(run, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "stream.yaml").write_text("mine: 1\n")
+    assert run("frames='1'").config.name == "stream_toy.yaml"
+    assert (tmp_path / "out" / "stream.yaml").read_text() == "mine: 1\n"
+
+
 def test_held_out_that_cannot_be(run):
     with pytest.raises(SceneError, match="did you mean 'cam04'"):
         run("held_out=[cam40]")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,6 +91,17 @@ def test_missing_library_says_how_to_install(monkeypatch, images) -> None:
     monkeypatch.setitem(sys.modules, "pycolmap", None)
     with pytest.raises(RuntimeError, match=r"pip install \"igs\[prepare\]\""):
         reconstruct_cameras(images)
+
+
+def test_ending_the_program_prints_no_stack() -> None:
+    pytest.importorskip("pycolmap")
+    program = (
+        "import os, signal; from igs.prepare.colmap_runtime import load_pycolmap; "
+        "load_pycolmap(); os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGTERM
+    assert done.stderr == ""
 
 
 def test_bad_settings_are_refused(rig, images) -> None:
