@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +17,7 @@ from igs.config.schema import RefineRates
 from igs.gaussians import GaussianOptimizer
 
 
-def compile_row(bench: Bench) -> list[Row]:
+def compile_row(bench: Bench) -> Iterator[Row]:
     """Seconds of NVRTC, which works without a GPU; four programs side by side, as at first use."""
     from diff_gaussian_rasterization.cuda import programs
     from fused_ssim.cuda.kernel_calls import program as ssim_program
@@ -38,14 +38,12 @@ def compile_row(bench: Bench) -> list[Row]:
         groups["every kernel there is"] = [
             *programs.every_program(), ssim_program(), *point_programs()
         ]  # fmt: skip
-    return [
-        Row(
+    for name, some in groups.items():
+        yield Row(
             f"NVRTC for {architecture}, {name} ({len(some)} programs)",
             f"{_compiled(some, architecture):.1f} s",
             "at most 20 s" if some is stream else "",
         )
-        for name, some in groups.items()
-    ]
 
 
 def _compiled(some: Sequence[Any], architecture: str) -> float:
@@ -57,24 +55,29 @@ def _compiled(some: Sequence[Any], architecture: str) -> float:
     return time.perf_counter() - start
 
 
-def parts_row(bench: Bench) -> list[Row]:
+def parts_row(bench: Bench) -> Iterator[Row]:
     """SSIM, Adam, half-precision colour, a tenth of the tiles, and the neighbour search."""
     case = bench.cases[0]
     name = f"{case.count // 1000}k {case.width}x{case.height}"
-    timed: dict[str, Callable[[], None]] = {
-        f"{name}, colour, SH in half precision": our_pass(
-            case, bench.device, ("color",), half=True
+    size, device = bench.size.gaussians, bench.device
+    timed: dict[str, Callable[[], Callable[[], Any]]] = {
+        f"{name}, colour, SH in half precision": lambda: our_pass(
+            case, device, ("color",), half=True
         ),
-        f"{name}, colour, a tenth of the tiles": our_pass(
-            case, bench.device, ("color",), share=0.1
+        f"{name}, colour, a tenth of the tiles": lambda: our_pass(
+            case, device, ("color",), share=0.1
         ),
-        f"L1 + SSIM, 3x{case.height}x{case.width}, forward + backward": _loss(case, bench.device),
-        f"Adam step, {bench.size.gaussians} Gaussians": _adam(bench.size, bench.device),
+        f"L1 + SSIM, 3x{case.height}x{case.width}, forward + backward": lambda: _loss(case, device),
+        f"Adam step, {size} Gaussians": lambda: _adam(bench.size, device),
+        f"distCUDA2, {size} points": lambda: _distances(size, device),
     }
-    rows = [Row(what, f"{bench.milliseconds(run):.2f} ms", "") for what, run in timed.items()]
-    points = torch.rand(bench.size.gaussians, 3, device=bench.device)
-    spent = bench.milliseconds(lambda: distCUDA2(points), bench.few)
-    return [*rows, Row(f"distCUDA2, {len(points)} points", f"{spent:.2f} ms", "")]
+    for what, make in timed.items():
+        yield Row(what, f"{bench.milliseconds(make()):.2f} ms", "")
+
+
+def _distances(count: int, device: torch.device) -> Callable[[], Any]:
+    points = torch.rand(count, 3, device=device)
+    return lambda: distCUDA2(points)
 
 
 def _loss(case: Any, device: torch.device) -> Callable[[], None]:
