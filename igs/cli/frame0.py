@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from igs.config.frame0_run import Frame0RunConfig
+
+logger = logging.getLogger(__name__)
 
 PRESETS = ("plain", "igs", "fast", "rig")
 EPILOG = """examples:
   igs frame0 SCENE --out outputs/scene
   igs frame0 SCENE --out outputs/scene --preset fast --compress
   igs frame0 SCENE --out outputs/scene --held-out cam00 --resolution 2 frame0.iterations=3000
-  igs frame0 SCENE --out outputs/next --init outputs/scene/gaussians.ply
+  igs frame0 NEXT --out outputs/next --init outputs/scene
   igs frame0 SCENE --out outputs/scene --resume
 
 SCENE holds sparse/0 (COLMAP), cameras.json or transforms.json, and images/ (or videos/, of which
 the first frame is taken). --resume needs the words the run was started with.
 """
+_MAY_DIFFER = ("output", "threads", "checkpoint_interval")  # of a run that is taken up
 
 
 def add_parser(subparsers: Any) -> None:
@@ -36,7 +44,9 @@ def add_parser(subparsers: Any) -> None:
         help="fast (the default), plain (as published), igs (as released) or rig (a dome)",
     )
     source.add_argument("--config", help="YAML file instead of a preset")
-    parser.add_argument("--init", metavar="PLY", help="go on from Gaussians of a previous frame")
+    parser.add_argument(
+        "--init", metavar="PLY", help="go on from a previous frame: its PLY or its output folder"
+    )
     parser.add_argument("--held-out", nargs="*", metavar="CAMERA", help="cameras that only measure")
     parser.add_argument("--resolution", type=int, help="1, 2, 4, 8 (divisor), -1 or a width")
     parser.add_argument("--compress", action="store_true", help="also prune, as LightGaussian does")
@@ -68,9 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.resolution is not None:
         config.resolution = arguments.resolution
     if arguments.init is not None:
-        config.start = arguments.init
+        config.start = str(_gaussians(Path(arguments.init)))
     config.compression |= arguments.compress
     config.frame0.camera_color.enabled |= arguments.camera_colors
+    if (done := _finished(config) if arguments.resume else _start_anew(config)) is not None:
+        print("finished already; nothing is left to do")
+        _print(done)
+        return 0
     with ProgressBars() as bars:
         report = run_frame0(
             config,
@@ -80,6 +94,52 @@ def run(arguments: argparse.Namespace) -> int:
     _print(report)
     print(f"{'model:':12} {config.output}")
     return 0
+
+
+def _gaussians(path: Path) -> Path:
+    """The PLY of a path; of a run's folder, that of its last iteration."""
+    from igs.scene import GaussianModelFolder
+
+    return GaussianModelFolder(path).find_ply() if path.is_dir() else path
+
+
+def _finished(config: Frame0RunConfig) -> dict[str, Any] | None:
+    """The figures of a finished run of these settings; None where there is something to do.
+
+    Raises:
+        ConfigError: the finished run had other settings; names the first.
+    """
+    from dataclasses import asdict
+
+    from igs.config.difference import first_difference
+    from igs.config.frame0_run import Frame0RunConfig
+    from igs.config.load import ConfigError, load_config
+    from igs.frame0.run import CHECKPOINT, REPORT
+    from igs.scene.files import read_json
+
+    root = Path(config.output)
+    if (root / CHECKPOINT).is_file() or not (root / REPORT).is_file():
+        return None
+    before = load_config(Frame0RunConfig, root / "config.yaml")
+    found = first_difference(asdict(before), asdict(config), _MAY_DIFFER)
+    if found is not None:
+        key, old, new = found
+        raise ConfigError(
+            f"{root}: a run with {key}={old} is finished here, now it is {new}; choose another "
+            "--out, or leave --resume away to replace it"
+        )
+    return read_json(root / REPORT)
+
+
+def _start_anew(config: Frame0RunConfig) -> None:
+    """Drop what would be taken for part of this run if it is cut off."""
+    from igs.frame0.run import CHECKPOINT, COLORS, REPORT
+
+    there = [p for n in (REPORT, CHECKPOINT, COLORS) if (p := Path(config.output) / n).is_file()]
+    if there:
+        logger.warning("%s: replaces the run that was here", config.output)
+    for path in there:
+        path.unlink()
 
 
 def _print(report: dict[str, Any]) -> None:

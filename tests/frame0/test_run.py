@@ -97,10 +97,30 @@ def test_a_run_cut_off_is_taken_up(
     assert (cut / ply).read_bytes() == (whole / ply).read_bytes()
 
 
+def test_a_finished_run_is_not_taken_for_another(
+    scene_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, words = tmp_path / "out", ("--camera-colors", "render=[]")
+    assert run(scene_folder, out, *words) == 0
+    ply = out / "point_cloud/iteration_40/point_cloud.ply"
+    before = ply.stat().st_mtime_ns
+    capsys.readouterr()
+    assert run(scene_folder, out, *words, "--resume") == 0
+    assert "finished already" in capsys.readouterr().out
+    assert ply.stat().st_mtime_ns == before
+    assert run(scene_folder, out, "render=[]", "--resume") == 2
+    assert "frame0.camera_color.enabled=True is finished here" in capsys.readouterr().err
+    assert run(scene_folder, out, "render=[]") == 0
+    assert not (out / "camera_colors.json").exists()
+
+
 def test_a_previous_frame_is_gone_on_from(scene_folder: Path, tmp_path: Path) -> None:
     assert run(scene_folder, tmp_path / "a", "render=[]") == 0
     ply = tmp_path / "a/point_cloud/iteration_40/point_cloud.ply"
     assert run(scene_folder, tmp_path / "b", "--init", str(ply), "render=[]") == 0
+    assert run(scene_folder, tmp_path / "c", "--init", str(tmp_path / "a"), "render=[]") == 0
+    last = "point_cloud/iteration_40/point_cloud.ply"
+    assert (tmp_path / "b" / last).read_bytes() == (tmp_path / "c" / last).read_bytes()
     first, second = (
         json.loads((tmp_path / name / "frame0.json").read_text())["plain"]["test"]["mean"]["psnr"]
         for name in "ab"

@@ -313,7 +313,7 @@ def test_box_and_views_may_be_mended(run):
     assert (first.decoded, again.decoded) == (10, 0)
     assert again.scene.box() == Box(np.array([-2, -2, 2]), np.array([2, 2, 6]))
     views = load_config(RunConfig, again.config).views
-    assert (list(views.inputs), list(views.held_out)) == (["cam01", "cam04"], ["cam03"])
+    assert (views.inputs, views.held_out) == (["cam01", "cam04"], ["cam03"])
     noted = json.loads((again.scene.path / "prepare.json").read_text())
     assert noted["settings"]["inputs"] == ["cam01", "cam04"]
     assert again.config == first.config
