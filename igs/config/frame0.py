@@ -138,7 +138,8 @@ class Frame0Config:
     """Gaussians of frame 0. mode `optimise` trains them from the images; `load` reads them.
 
     What is read is `ply` (relative to data.root), or else, in the dataset layout, the saved
-    `iteration` of the trained first frame (such as 6000_compress; None takes the last).
+    `iteration` of the trained first frame (such as 6000_compress; None takes the last). `colors` is
+    the camera_colors.json that was learned with it, relative to data.root; None: there was none.
 
     schedule_length: the run's length that all other iteration numbers here are meant for; they
     are stretched to `iterations`. None takes them as they are, as the originals do.
@@ -150,6 +151,7 @@ class Frame0Config:
     mode: str = "optimise"
     ply: Optional[str] = None
     iteration: Optional[str] = None
+    colors: Optional[str] = None
     iterations: int = 6000
     schedule_length: Optional[int] = None
     sh_degree: int = 3
@@ -179,6 +181,11 @@ def check_frame0(frame0: Frame0Config) -> None:
         ConfigError: names the key, the value and what would be right.
     """
     one_of("frame0.mode", frame0.mode, ("optimise", "load"))
+    if frame0.colors is not None and frame0.mode != "load":
+        raise ConfigError(
+            "frame0.colors: belongs to Gaussians that are loaded; set frame0.mode=load, or let "
+            "frame0.camera_color.enabled=true learn colours"
+        )
     one_of("frame0.sh_degree", frame0.sh_degree, (0, 1, 2, 3))
     for key in ("iterations", "sh_interval", "decay_steps", "filter_interval", "schedule_length"):
         at_least(f"frame0.{key}", getattr(frame0, key), 1)

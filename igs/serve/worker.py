@@ -285,6 +285,9 @@ class _Worker:
             self._state = "frame0"
             gaussians, given = self._optimise(source, first, given)
             source.rebase(1 / source.fps)
+        elif self.config.frame0.colors is not None:
+            colors = read_camera_colors(self.job.root / self.config.frame0.colors)
+            given = ColorCorrectedSource(given, colors)
         self._state = "live"
         return given, gaussians
 

@@ -51,15 +51,15 @@ def compare_modes(
     if has_weights:
         StreamSession(_configured(config, "agm", None))  # opens all that the modes need
     summaries: dict[str, Mapping[str, Any]] = {}
-    frame0: Path | None = None
+    frame0: RunFolder | None = None
     for name in names:
         mode = _configured(config, name, frame0)
         summaries[name] = StreamSession(mode, progress=progress).run()["summary"]
-        frame0 = RunFolder(mode.output).frame0.resolve()
+        frame0 = frame0 or RunFolder(mode.output)
     return summaries, left_out
 
 
-def _configured(config: RunConfig, name: str, frame0: Path | None) -> RunConfig:
+def _configured(config: RunConfig, name: str, frame0: RunFolder | None) -> RunConfig:
     motion, refines = MODES[name]
     mode = copy.deepcopy(config)
     mode.output = str(Path(config.output) / name)
@@ -69,5 +69,8 @@ def _configured(config: RunConfig, name: str, frame0: Path | None) -> RunConfig:
     elif mode.refine.mode == "off":
         mode.refine.mode = "s"
     if frame0 is not None:
-        mode.frame0.mode, mode.frame0.ply = "load", str(frame0)
+        colors = frame0.camera_colors
+        if config.frame0.mode != "load" and colors.is_file():
+            mode.frame0.colors = str(colors.resolve())
+        mode.frame0.mode, mode.frame0.ply = "load", str(frame0.frame0.resolve())
     return mode

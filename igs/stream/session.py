@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -138,10 +139,19 @@ class StreamSession:
 
     def _undo_camera_colors(self) -> None:
         """Let the stream see every training camera in the colours that frame 0 is in."""
-        if self.config.frame0.mode != "load" and self.folder.camera_colors.is_file():
-            colors = read_camera_colors(self.folder.camera_colors)
-            source = ColorCorrectedSource(self.inputs.source, colors)
-            self.inputs = replace(self.inputs, source=source)
+        path = self._camera_colors_file()
+        if path is None:
+            return
+        colors, cameras = read_camera_colors(path), self.inputs.source.cameras
+        if not cameras.keys() & colors.keys():
+            raise ValueError(f"{path}: none of its cameras is one of this capture's")
+        self.inputs = replace(self.inputs, source=ColorCorrectedSource(self.inputs.source, colors))
+
+    def _camera_colors_file(self) -> Path | None:
+        frame0, own = self.config.frame0, self.folder.camera_colors
+        if frame0.mode != "load":
+            return own if own.is_file() else None
+        return None if frame0.colors is None else self.inputs.root / frame0.colors
 
     def _report(self, stage: str, done: int, total: int | None, note: str = "") -> None:
         self._progress(Progress(stage, done, total, note))

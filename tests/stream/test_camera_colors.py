@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from igs.config import RunConfig, load_config
-from igs.frame0 import ColorCorrectedSource, read_camera_colors
+from igs.config import ConfigError, RunConfig, check_run, load_config
+from igs.frame0 import ColorCorrectedSource, read_camera_colors, write_camera_colors
 from igs.stream import StreamSession
+from igs.stream.compare import compare_modes
 
 WORDS = [
     "frame0.mode=optimise",
@@ -45,3 +48,43 @@ def test_the_stream_sees_the_cameras_as_frame0_does(
         assert json.loads(path.read_text())["format"] == "igs-camera-colors-1"
         again = StreamSession(load_config(RunConfig, None, words), resume=True)
         assert again.run()["psnr"] == results["psnr"]
+
+
+def test_colors_are_loaded_with_the_gaussians_that_they_belong_to(
+    toy_capture: Path, tmp_path: Path
+) -> None:
+    words = [f"data.root={toy_capture}", *WORDS, "frame0.camera_color.enabled=true"]
+    made = StreamSession(load_config(RunConfig, None, [*words, f"output={tmp_path / 'made'}"]))
+    results = made.run()
+    load = ["frame0.mode=load", f"frame0.ply={tmp_path / 'made/frame0.ply'}"]
+
+    def streamed(name: str, *more: str) -> dict[str, Any]:
+        config = load_config(RunConfig, None, [*words, *load, f"output={tmp_path / name}", *more])
+        return StreamSession(config).run()
+
+    colors = f"frame0.colors={tmp_path / 'made/camera_colors.json'}"
+    assert streamed("with", colors)["psnr"] == results["psnr"]
+    assert streamed("without")["psnr"] != results["psnr"]
+
+
+def test_compared_modes_share_the_colors(toy_capture: Path, tmp_path: Path) -> None:
+    words = [f"data.root={toy_capture}", f"output={tmp_path / 'all'}", *WORDS]
+    config = load_config(RunConfig, None, [*words, "frame0.camera_color.enabled=true"])
+    compare_modes(config)
+    settings = (tmp_path / "all/none/experiment_config.yaml").read_text()
+    assert str(tmp_path / "all/hold/camera_colors.json") in settings
+
+
+def test_colors_of_another_rig_are_refused(toy_capture: Path, tmp_path: Path) -> None:
+    path = tmp_path / "camera_colors.json"
+    write_camera_colors(path, ["front"], torch.eye(3, 4)[None])
+    words = [f"data.root={toy_capture}", f"output={tmp_path / 'run'}", *WORDS]
+    words += ["frame0.mode=load", "frame0.ply=frame0.ply", f"frame0.colors={path}"]
+    with pytest.raises(ValueError, match=r"camera_colors\.json: none of its cameras"):
+        StreamSession(load_config(RunConfig, None, words)).run()
+
+
+def test_colors_without_gaussians_to_load_are_refused() -> None:
+    config = load_config(RunConfig, None, ["data.root=x", "frame0.colors=camera_colors.json"])
+    with pytest.raises(ConfigError, match=r"frame0\.colors.*frame0\.mode=load"):
+        check_run(config)
