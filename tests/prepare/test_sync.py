@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import av
 import numpy as np
 import pytest
 
+from igs.config import load_config
+from igs.config.prepare import PrepareConfig
+from igs.prepare.run import prepare
 from igs.prepare.sync import (
     SyncSettings,
     apply_offsets,
@@ -17,7 +21,7 @@ from igs.prepare.sync import (
     offsets_from_motion,
 )
 from igs.prepare.sync_signals import motion_signal, onset_envelope, video_motion
-from igs.scene import SceneError
+from igs.scene import SceneError, read_image, write_camera_object
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,14 +125,15 @@ def test_onsets_stand_where_the_clicks_are() -> None:
     assert abs(np.argmax(envelope) / 200 - 0.5) < 0.02
 
 
-def _film(path: Path, sound: np.ndarray | None) -> None:
-    """Two seconds of grey pictures at 25 per second, with sound at 16 kHz."""
+def _film(path: Path, sound: np.ndarray | None, lead: int = 0) -> None:
+    """Two seconds at 25 per second, whose grey rises with time, with sound at 16 kHz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         audio = None if sound is None else container.add_stream("pcm_s16le", rate=16000)
         for index in range(50):
-            picture = np.full((48, 64, 3), 100, np.uint8)
+            picture = np.full((48, 64, 3), 20 + 4 * (index + lead), np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, 25)
             container.mux(video.encode(frame))
@@ -141,11 +146,17 @@ def _film(path: Path, sound: np.ndarray | None) -> None:
             container.mux(audio.encode(None))
 
 
-def test_offsets_from_sound_tracks(tmp_path) -> None:
+def _claps() -> np.ndarray:
+    """Three seconds of sound with bursts at random moments."""
     rng = np.random.default_rng(3)
     long = rng.normal(0, 0.002, 48000)
     for at in rng.integers(2000, 46000, 14):
         long[at : at + 300] += rng.uniform(0.2, 0.6) * rng.normal(0, 1, 300).clip(-1, 1)
+    return long
+
+
+def test_offsets_from_sound_tracks(tmp_path) -> None:
+    long = _claps()
     starts = {"a": 8000, "b": 8000, "c": 8000 + 3 * 640}
     for name, start in starts.items():
         _film(tmp_path / f"{name}.mkv", long[start : start + 32000])
@@ -170,3 +181,34 @@ def test_demo_scene_is_synchronised_and_a_cut_camera_is_not() -> None:
     report = estimate_offsets(signals, 30.0)
     assert report.unsynchronised == ["cam06"]
     assert report.offsets["cam06"].frames == pytest.approx(-6, abs=0.3)
+
+
+def test_prepare_reports_offsets_and_applies_them_on_request(tmp_path, rig) -> None:
+    """One of five cameras began three frames late; its sound tells."""
+    long = _claps()
+    for name in rig.cameras:
+        lead = 3 if name == "cam03" else 0
+        start = 8000 + lead * 640
+        _film(tmp_path / "party" / f"{name}.mkv", long[start : start + 32000], lead)
+    write_camera_object(tmp_path / "party" / "cameras.json", replace(rig, held_out=(), fps=25.0))
+
+    def grey(mode: str) -> tuple[float, float]:
+        """Of cam00 and cam03 in the first frame."""
+        words = [f"input={tmp_path / 'party'}", f"output={tmp_path / mode}", f"sync.mode={mode}"]
+        rest = ["frames='5'", "points.mode=none", "box.mode=none", "workers=1"]
+        result = prepare(load_config(PrepareConfig, None, [*words, *rest]))
+        said = [text for text in result.warnings if text.startswith("by their sound")]
+        assert len(said) == 1
+        assert "cam03 -3.0" in said[0]
+        assert said[0].endswith("applied") == (mode == "apply")
+        images = result.scene.frame_path(0) / "images"
+        first, late = (
+            float(read_image(images / f"{name}.png").mean()) for name in ("cam00", "cam03")
+        )
+        return first, late
+
+    first, late = grey("report")
+    assert late - first == pytest.approx(12, abs=2)
+    first, late = grey("apply")
+    assert late == pytest.approx(first, abs=2)
+    assert first == pytest.approx(20 + 4 * 3, abs=2)
