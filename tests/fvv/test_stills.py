@@ -118,10 +118,14 @@ def test_gltf_holds_every_attribute(tmp_path: Path, ending: str):
     turned = turned_about_x(scene)
     prefix = "KHR_gaussian_splatting:"
     np.testing.assert_array_equal(read("POSITION"), turned.means)
-    np.testing.assert_array_equal(read(prefix + "SCALE"), turned.log_scales)
+    # "Scale values are linear and MUST NOT be negative", which logarithms would be.
+    np.testing.assert_array_equal(read(prefix + "SCALE"), torch.exp(turned.log_scales))
     np.testing.assert_array_equal(read(prefix + "ROTATION"), turned.unit_quats[:, [1, 2, 3, 0]])
     np.testing.assert_allclose(read(prefix + "OPACITY")[:, 0], scene.opacities, rtol=1e-6)
     np.testing.assert_array_equal(read(prefix + "SH_DEGREE_2_COEF_4"), turned.sh[:, 8])
+    srgb = np.clip(0.5 + 0.28209479 * scene.sh[:, 0].numpy(), 0, 1)
+    shown = read("COLOR_0")[:, :3] ** (1 / 2.4) * 1.055 - 0.055  # of colours that are not dark
+    np.testing.assert_allclose(shown[srgb > 0.05], srgb[srgb > 0.05], atol=1e-5)
     position = document["accessors"][primitive["attributes"]["POSITION"]]
     assert position["max"] == pytest.approx(turned.means.max(0).values.tolist())
 

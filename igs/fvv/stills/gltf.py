@@ -1,7 +1,8 @@
-"""glTF 2.0 with `KHR_gaussian_splatting` (Khronos, review draft), binary or as JSON.
+"""glTF 2.0 with `KHR_gaussian_splatting` (Khronos), binary or as JSON.
 
 Gaussians are a primitive of points; programs that do not know the extension show coloured points.
-glTF's y points up, so that Gaussians are turned by half a turn about x.
+glTF's y points up, so that Gaussians are turned by half a turn about x. Scales are standard
+deviations, as the extension says since it left its draft (drafts had their logarithms).
 """
 
 from __future__ import annotations
@@ -55,15 +56,20 @@ def _columns(gaussians: Gaussians) -> dict[str, np.ndarray]:
     opacity = gaussians.opacities.numpy()[:, None]
     columns = {
         "POSITION": gaussians.means.numpy(),
-        "COLOR_0": np.concatenate([color, opacity], axis=1),
+        "COLOR_0": np.concatenate([_linear(color), opacity], axis=1),
         f"{EXTENSION}:ROTATION": quats[:, [1, 2, 3, 0]],
-        f"{EXTENSION}:SCALE": gaussians.log_scales.numpy(),
+        f"{EXTENSION}:SCALE": gaussians.scales.numpy(),
         f"{EXTENSION}:OPACITY": opacity,
     }
     for degree in range(gaussians.sh_degree + 1):
         for i in range(2 * degree + 1):
             columns[f"{EXTENSION}:SH_DEGREE_{degree}_COEF_{i}"] = sh[:, degree**2 + i]
     return columns
+
+
+def _linear(color: np.ndarray) -> np.ndarray:
+    """From sRGB to linear light, in which glTF has the colours of vertices."""
+    return np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
 
 
 def _document(columns: dict[str, np.ndarray]) -> dict[str, Any]:
