@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from igs.config.fvv import FvvConfig
-    from igs.fvv import FrameSequence
+    from igs.fvv import FrameSequence, SourceFrame
     from igs.fvv.weights import Weigher
     from igs.scene import Camera
+
+logger = logging.getLogger(__name__)
 
 EPILOG = """examples:
   igs encode outputs/demo demo.fvv
@@ -21,6 +25,7 @@ EPILOG = """examples:
 --max-loss is measured by rendering the first key frames in three views. A run knows how good it is
 from its held-out cameras; for PLY files, say it with --psnr (35 dB unless told).
 """
+_ATTEMPTS = 5  # at a bit rate
 _SAMPLE = 7  # frames that a target is tried on
 _VIEWS, _WEIGHING_VIEWS = 3, 6
 _HOLD_MOST = 6.0  # steps, where it is weighed
@@ -41,7 +46,9 @@ def add_parser(subparsers: Any) -> None:
         "--preset", default="balanced", help="small, balanced (default), fine, live"
     )
     goal = parser.add_mutually_exclusive_group()
-    goal.add_argument("--kbps", type=float, help="bit rate to stay below, thousand bits a second")
+    goal.add_argument(
+        "--kbps", type=float, help="mean bit rate to stay below, thousand bits a second"
+    )
     goal.add_argument("--max-loss", type=float, metavar="DB", help="most PSNR that coding may take")
     parser.add_argument("--psnr", type=float, help="quality of the Gaussians themselves, dB")
     parser.add_argument(
@@ -63,10 +70,11 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Encode, and say how large it became."""
+    """Encode, and say how large it became; 1 if a bit rate that was asked for is exceeded."""
     from tqdm import tqdm
 
     from igs.fvv import Encoder, FvvWriter, find_frames, make_header
+    from igs.fvv.quality import coarser_for_rate
 
     sequence = find_frames(arguments.source, arguments.fps)
     _check_out(arguments.out)
@@ -74,15 +82,39 @@ def run(arguments: argparse.Namespace) -> int:
     weigh = _weigher(arguments, cameras)
     config = _config(arguments, sequence, cameras, weigh)
     first = next(sequence.frames(1))
-    header = make_header(first.gaussians, config, cameras=cameras, background=sequence.background)
-    encoder = Encoder(header, config, weigh)
-    with FvvWriter(arguments.out, header) as writer:
-        for frame in tqdm(sequence.frames(), total=sequence.num_frames, unit="frame"):
-            writer.write(encoder.push(frame))
-    size = Path(arguments.out).stat().st_size
+    for attempt in range(_ATTEMPTS):
+        header = make_header(
+            first.gaussians, config, cameras=cameras, background=sequence.background
+        )
+        encoder, last = Encoder(header, config, weigh), first
+        with FvvWriter(arguments.out, header) as writer:
+            for frame in tqdm(sequence.frames(), total=sequence.num_frames, unit="frame"):
+                writer.write(encoder.push(frame))
+                last = frame
+        size = Path(arguments.out).stat().st_size
+        rate = 8e-3 * size / _seconds(sequence, first, last)
+        # The first frames told what to expect of the others; the file tells what became of it.
+        if arguments.kbps is None or rate <= arguments.kbps or attempt == _ATTEMPTS - 1:
+            break
+        logger.info("%.0f kbit/s, above %g: once more, coarser", rate, arguments.kbps)
+        config = coarser_for_rate(config, rate, arguments.kbps)
     per_frame = size / sequence.num_frames
-    print(f"{arguments.out}: {sequence.num_frames} frames, {size} bytes, {per_frame:.0f} a frame")
+    print(
+        f"{arguments.out}: {sequence.num_frames} frames, {size} bytes, {per_frame:.0f} a frame, "
+        f"{rate:.0f} kbit/s"
+    )
+    if arguments.kbps is not None and rate > arguments.kbps:
+        print(f"igs: {arguments.out}: above --kbps {arguments.kbps:g}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _seconds(sequence: FrameSequence, first: SourceFrame, last: SourceFrame) -> float:
+    """How long the stream plays, its last frame included."""
+    count = sequence.num_frames
+    if count < 2:
+        return 1 / sequence.fps
+    return (last.seconds - first.seconds) * count / (count - 1)
 
 
 def _check_out(out: str) -> None:
@@ -135,7 +167,9 @@ def _config(
     if arguments.kbps is not None:
         times = [frame.seconds for frame in sample]
         fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else sequence.fps
-        return config_for_rate(sample, config, kbps=arguments.kbps, fps=fps)
+        return config_for_rate(
+            sample, config, kbps=arguments.kbps, fps=fps, num_frames=sequence.num_frames
+        )
     if not cameras:
         raise ValueError("--max-loss is measured by rendering: name the rig's file with --cameras")
     psnr = arguments.psnr or sequence.psnr or DEFAULT_PSNR

@@ -108,6 +108,26 @@ def test_targets_are_kept(plys: Path, tmp_path: Path, rig: Path):
     with FvvReader(tmp_path / "rate.fvv") as reader:
         later = [e.num_bytes for e in reader.entries[1:]]
     assert np.mean(later) <= 150_000 / 8 / 5
+    assert sizes["rate"] * 8 <= 150_000  # five frames at 5 a second
+
+
+def test_a_bit_rate_holds_for_the_whole_stream(tmp_path: Path, capsys):
+    """The first frames rest, so that they promise too little; what moves later costs more."""
+    base = cloud(400, 1)
+    for i in range(16):
+        still = i < 8
+        write_ply(tmp_path / f"plys/{i:02d}.ply", base if still else moved(base, i))
+    out = tmp_path / "a.fvv"
+    assert main(["encode", str(tmp_path / "plys"), str(out), "--fps", "10"]) == 0
+    free = out.stat().st_size * 8 / 1.6e3
+    bound = round(0.6 * free)
+    words = ["encode", str(tmp_path / "plys"), str(out), "--fps", "10", "--kbps", str(bound)]
+    assert main(words) == 0
+    assert out.stat().st_size * 8 / 1.6e3 <= bound
+    capsys.readouterr()
+    words[-1] = str(0.02 * free)
+    assert main(words) in (1, 2)
+    assert "kbps" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
