@@ -14,6 +14,7 @@ from igs.config.evaluation import MotionEvaluationConfig, SyntheticEvaluation
 from igs.config.load import ConfigError, load_config
 from igs.motion import AGMConfig, AGMNet, save_agm
 from igs.training.evaluation import MotionScores, evaluate_motion, motion_table
+from igs.training.evaluation.captures import evaluate_capture
 from igs.training.evaluation.scores import CandidateScores, moving_region
 
 TINY_SCENES = {
@@ -120,3 +121,23 @@ def test_captures_are_sections_of_any_name(tmp_path: Path):
     assert config.weights == {"a": "b"}
     with pytest.raises(ConfigError, match=r"unknown key captures\.mine\.confg; did you mean"):
         load_config(MotionEvaluationConfig, None, ["captures.mine.confg=demo"])
+
+
+def test_a_capture_is_scored_against_a_refined_run_of_its_own_settings(tmp_path: Path):
+    frame0 = "frame0.iterations=2,frame0.init.max_points=500,frame0.init.mode=random"
+    words = f"[data.num_frames=3,refine.iterations=1,write.gaussians=true,{frame0}]"
+
+    def scores(overrides: str) -> dict[str, MotionScores]:
+        settings = load_config(
+            MotionEvaluationConfig,
+            None,
+            ["steps=2", "captures.demo.config=demo", f"captures.demo.overrides={overrides}"],
+        )
+        capture = settings.captures["demo"]
+        return evaluate_capture(capture, settings, {}, tmp_path / "refined")
+
+    first = scores(words)
+    assert set(first) == {"none", "refined every frame"}
+    assert scores(words)["none"].row() == first["none"].row()
+    with pytest.raises(ConfigError, match=r"refine\.iterations=1, not 2"):
+        scores(words.replace("refine.iterations=1", "refine.iterations=2"))

@@ -20,6 +20,7 @@ from igs.scene import MultiViewFrame
 from igs.stream import StreamSession
 from igs.stream.folder import RunFolder
 from igs.stream.predict import MotionPredictor
+from igs.stream.resume import is_there_to_resume
 from igs.stream.session import Progress
 from igs.training.evaluation.scores import MotionScores, View, moving_region
 
@@ -53,6 +54,7 @@ def evaluate_capture(
     session = StreamSession(config, resume=True, progress=progress)
     if not session.folder.results.is_file():
         session.run()
+    is_there_to_resume(session.folder, config)  # a run of other settings is no bound of these
     return _Comparison(session, settings, networks).scores()
 
 
@@ -67,6 +69,7 @@ def upper_bound_config(
         "schedule.interval=1",
         "motion=none",
         "motion.weights=null",
+        "motion.anchors=null",
         "write.videos=false",
         "write.eval_images=false",
     ]
