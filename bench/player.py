@@ -2,9 +2,13 @@
 
     python bench/player.py demo.fvv [--pictures FOLDER]
 
-Prints milliseconds to the first picture over a network throttled to 50 Mbit/s, milliseconds until a
-frame that is sought is on screen (local server, no throttle), and PSNR against the rasterizer for
-three frames and two cameras of the recording. Needs chromium, playwright and `igs[serve]`.
+Prints milliseconds to the first picture over a network throttled to 50 Mbit/s, with what was
+reached on the way and the processor time of the whole browser (which other jobs on the machine
+hardly change); milliseconds until a frame that is sought is on screen (local server, no throttle),
+also of seeks that come while the picture is being drawn in full; and PSNR against the rasterizer
+for three frames and two cameras of the recording.
+
+Needs chromium, playwright, psutil and `igs[serve]`.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 import uvicorn
 from playwright.sync_api import sync_playwright
@@ -43,6 +48,14 @@ SEEK = """async (frame) => {
   await igs.player.shown(frame);
   return performance.now() - start;
 }"""
+# What is drawn when the seek comes: nothing, or the picture in full.
+REST = """async (full) => {
+  const { player } = igs;
+  while (full !== (player.painting !== null && player.painting.parts > 1)) {
+    await new Promise((resolve) => requestAnimationFrame(resolve));
+  }
+}"""
+MARKS = """performance.getEntriesByType("mark").map(({ name, startTime }) => [name, startTime])"""
 CAPTURE = """async ([frame, camera, width, height]) => {
   const { player } = igs;
   player.setSize([width, height]);
@@ -87,6 +100,40 @@ def opened(browser: Any, address: str, *, throttled: bool = False) -> Any:
     return page
 
 
+def browser_seconds() -> float:
+    """Processor time of everything that this program has started."""
+    children = psutil.Process().children(recursive=True)
+    return sum(sum(child.cpu_times()[:2]) for child in children)
+
+
+def first_pictures(browser: Any, address: str, runs: int) -> None:
+    times = []
+    for _ in range(runs):
+        before = browser_seconds()
+        page = opened(browser, address, throttled=True)
+        spent = browser_seconds() - before
+        times.append(page.evaluate("igs.firstPicture"))
+        marks = ", ".join(
+            f"{name.removeprefix('igs:')} {ms:.0f}" for name, ms in page.evaluate(MARKS)
+        )
+        print(f"first picture at 50 Mbit/s: {times[-1]:.0f} ms, {spent:.2f} s of CPU ({marks})")
+        page.context.close()
+    print(f"first picture: median {statistics.median(times):.0f} ms, most {max(times):.0f}")
+
+
+def seeks(browser: Any, address: str, frames: list[int]) -> None:
+    page = opened(browser, address)
+    goals = [frames[len(frames) * i // 8] for i in (5, 2, 7, 1, 6, 3)]
+    for full in (False, True):
+        times = []
+        for goal in goals:
+            page.evaluate(REST, full)
+            times.append(page.evaluate(SEEK, goal))
+        listed = ", ".join(f"{ms:.0f}" for ms in times)
+        when = "while the picture is drawn in full" if full else "one after the other"
+        print(f"seek {when}: {listed} ms, median {statistics.median(times):.0f}")
+
+
 def psnr_of(page: Any, reader: FvvReader, frame: int, camera: Camera) -> float:
     words = [frame, camera.name, camera.width, camera.height]
     data = np.frombuffer(base64.b64decode(page.evaluate(CAPTURE, words)), np.uint8)
@@ -98,20 +145,16 @@ def psnr_of(page: Any, reader: FvvReader, frame: int, camera: Camera) -> float:
     return -10 * math.log10(max(float(error.mean()), 1e-12))
 
 
-def measure(browser: Any, address: str, recording: Path, pictures: Path | None) -> None:
+def measure(browser: Any, address: str, recording: Path, arguments: argparse.Namespace) -> None:
     with FvvReader(recording) as reader:
         frames = [entry.frame for entry in reader.entries]
-        first = [
-            opened(browser, address, throttled=True).evaluate("igs.firstPicture") for _ in range(3)
-        ]
-        print(f"first picture at 50 Mbit/s: {', '.join(f'{ms:.0f}' for ms in first)} ms")
+        first_pictures(browser, address, arguments.runs)
+        seeks(browser, address, frames)
+        if arguments.only_times:
+            return
         page = opened(browser, address)
-        goals = [frames[len(frames) * i // 8] for i in (5, 2, 7, 1, 6, 3)]
-        times = [page.evaluate(SEEK, goal) for goal in goals]
-        median = statistics.median(times)
-        print(f"seek: {', '.join(f'{ms:.0f}' for ms in times)} ms, median {median:.0f}")
-        if pictures:
-            take_pictures(page, pictures)
+        if arguments.pictures:
+            take_pictures(page, arguments.pictures)
         rig = list(reader.header.cameras)
         for frame in (frames[0], frames[len(frames) // 2], frames[-1]):
             for camera in (rig[0], rig[len(rig) // 2]):
@@ -142,6 +185,8 @@ def take_pictures(page: Any, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("recording", type=Path, help=".fvv file with cameras")
+    parser.add_argument("--runs", type=int, default=5, help="first pictures")
+    parser.add_argument("--only-times", action="store_true", help="no comparison of pictures")
     parser.add_argument("--pictures", type=Path, help="folder for screenshots")
     arguments = parser.parse_args()
     program = os.environ.get("IGS_CHROMIUM") or shutil.which("chromium")
@@ -150,7 +195,7 @@ def main() -> None:
     path = arguments.recording
     with serving(path.parent) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        measure(browser, f"{address}/player/?recording={path.name}", path, arguments.pictures)
+        measure(browser, f"{address}/player/?recording={path.name}", path, arguments)
         browser.close()
 
 

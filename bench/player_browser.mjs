@@ -104,10 +104,11 @@ async function serve(path, code, mbit, finished) {
       const [type, text] = texts[request.url];
       response.writeHead(200, { "Content-Type": type }).end(text);
     } else if (request.url === "/file.fvv") {
-      const [, first, last] = /bytes=(\d+)-(\d+)/.exec(request.headers.range);
-      const end = Math.min(Number(last), size - 1);
-      const data = Buffer.alloc(end - Number(first) + 1);
-      await file.read(data, 0, data.length, Number(first));
+      const [, from, to] = /bytes=(\d*)-(\d+)/.exec(request.headers.range);
+      const first = from === "" ? Math.max(0, size - Number(to)) : Number(from);
+      const end = from === "" ? size - 1 : Math.min(Number(to), size - 1);
+      const data = Buffer.alloc(end - first + 1);
+      await file.read(data, 0, data.length, first);
       const headers = { "Content-Range": `bytes ${first}-${end}/${size}` };
       response.writeHead(206, { ...headers, "Content-Length": data.length });
       turn = turn.then(() => send(response, data, mbit));

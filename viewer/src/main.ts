@@ -5,11 +5,13 @@ import { find } from "./app/dom.ts";
 import type { Command } from "./app/keyboard.ts";
 import { showLibrary } from "./app/library.ts";
 import { parseMoment } from "./app/link.ts";
-import { Player } from "./app/player.ts";
+import { Pace } from "./app/pace.ts";
+import { Player, sizeOnScreen } from "./app/player.ts";
 import { type Choice, Site } from "./app/source.ts";
 import { statusText } from "./app/status.ts";
-import { StreamClient, type StreamStatus } from "./fvv/client.ts";
-import { NoWebGl } from "./render/renderer.ts";
+import { EarlyWorker, StreamClient, type StreamStatus } from "./fvv/client.ts";
+import { fromFieldOfView, lookAlong } from "./render/camera.ts";
+import { NoWebGl, Renderer } from "./render/renderer.ts";
 
 const SORT_SCRIPT = new URL("./sort_worker.js", import.meta.url);
 
@@ -42,7 +44,26 @@ function inWords(error: unknown): string {
   return text || "The player cannot start.";
 }
 
-async function play(site: Site, choice: Choice): Promise<void> {
+/** For whoever looks at how long starting takes (`performance.getEntriesByType("mark")`). */
+function mark(name: string): void {
+  performance.mark(`igs:${name}`);
+}
+
+/** Shaders are compiled and tried out while the stream is being opened. */
+function makeRenderer(): Renderer {
+  const renderer = new Renderer(find("view", HTMLCanvasElement), SORT_SCRIPT);
+  const { canvas } = renderer;
+  [canvas.width, canvas.height] = sizeOnScreen(canvas);
+  const { width, height } = canvas;
+  const view = lookAlong([0, 0, 0], [0, 0, 1], [0, -1, 0]);
+  const scale = new Pace(renderer.isSlow).scale;
+  void renderer
+    .warmUp({ ...fromFieldOfView(1, width, height), ...view }, scale)
+    .then(() => mark("warm"), () => undefined); // the first picture tells what is wrong
+  return renderer;
+}
+
+async function play(site: Site, choice: Choice, worker: EarlyWorker): Promise<void> {
   document.title = `${choice.title} - igs player`;
   find("title", HTMLElement).textContent = choice.title;
   let status: StreamStatus | null = null;
@@ -52,11 +73,14 @@ async function play(site: Site, choice: Choice): Promise<void> {
     place.hidden = place.textContent === "";
   };
   early({ state: "opening" } as StreamStatus);
-  const noVideos = (): Record<string, string> => ({});
-  const [stream, videos] = await Promise.all([
-    StreamClient.open(choice.source, {}, early),
-    site.videos(choice).catch(noVideos), // a server without the extra still plays
-  ]);
+  const moment = parseMoment(location.hash);
+  const opening = StreamClient.open(choice.source, { fromStart: !moment.time }, early, worker);
+  opening.catch(() => undefined); // heard of below, unless there is no WebGL
+  const renderer = makeRenderer();
+  mark("renderer");
+  const stream = await opening;
+  mark("opened");
+  const videos = site.videos(choice).catch(() => ({})); // a server without still plays
   let controls: Controls | null = null;
   let damage: string | null = null;
   const figure = find("pip", HTMLElement);
@@ -65,46 +89,48 @@ async function play(site: Site, choice: Choice): Promise<void> {
     video: figure.querySelector("video")!,
     caption: figure.querySelector("figcaption")!,
   };
-  const player = new Player(
-    stream,
-    find("view", HTMLCanvasElement),
-    parts,
-    videos,
-    {
-      onChange: () => {
-        status = stream.status;
-        if (stream.info.damage !== damage) {
-          damage = stream.info.damage;
-          if (damage !== null) notice(damage);
-        }
-        controls?.refresh();
-      },
-      onCommand: (command: Command) => controls?.run(command),
-      onError: (message) => notice(message),
+  const player = new Player(stream, renderer, parts, {
+    onChange: () => {
+      status = stream.status;
+      if (stream.info.damage !== damage) {
+        damage = stream.info.damage;
+        if (damage !== null) notice(damage);
+      }
+      controls?.refresh();
     },
-    SORT_SCRIPT,
-  );
+    onCommand: (command: Command) => controls?.run(command),
+    onError: (message) => notice(message),
+  });
+  player.apply(moment);
   controls = new Controls(player, () => status ?? stream.status, notice);
   scripting.player = player;
-  player.apply(parseMoment(location.hash));
   window.addEventListener("hashchange", () => player.apply(parseMoment(location.hash)));
   window.addEventListener("pagehide", (event) => {
     if (!event.persisted) player.close();
   });
   await player.firstPicture();
   scripting.firstPicture = performance.now();
+  mark("picture");
+  await controls.offerMore(videos);
 }
 
 async function start(): Promise<void> {
   find("dismiss", HTMLButtonElement).addEventListener("click", () => {
     find("notice", HTMLElement).hidden = true;
   });
+  mark("script");
+  const worker = new EarlyWorker();
   try {
     const site = await Site.find(new URL(location.href));
     const choice = await site.choice();
-    if (choice) await play(site, choice);
-    else showLibrary(site);
+    mark("choice");
+    if (choice) await play(site, choice, worker);
+    else {
+      worker.terminate();
+      showLibrary(site);
+    }
   } catch (error) {
+    worker.terminate();
     find("status", HTMLElement).hidden = true;
     notice(inWords(error), true);
   }

@@ -90,7 +90,7 @@ def test_the_list_of_a_server(page: Any, site: str):
     page.goto(f"{site}/")
     wait_for(page, "document.querySelectorAll('#recordings a').length === 3")
     page.click("#recordings a[href='?recording=scene.fvv']")
-    wait_for(page, "igs.firstPicture !== null")
+    wait_for(page, "window.igs && igs.firstPicture !== null")
 
 
 def test_damage_is_told_and_the_rest_plays(page: Any, site: str):

@@ -51,7 +51,7 @@ def write_recording(path: Path, frames: list[SourceFrame]) -> Path:
 def open_player(page: Any, address: str) -> None:
     """Go to an address and wait until something is on screen."""
     page.goto(address)
-    wait_for(page, "igs.firstPicture !== null")
+    wait_for(page, "window.igs && igs.firstPicture !== null")
 
 
 def wait_for(page: Any, condition: str, seconds: float = 90) -> None:

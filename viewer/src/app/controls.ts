@@ -30,8 +30,14 @@ export class Controls {
     this.fill();
     this.bind();
     find("controls", HTMLElement).hidden = false;
-    void canEnterXr().then((can) => (find("xr", HTMLButtonElement).hidden = !can));
     this.refresh();
+  }
+
+  /** Offer what need not be there at once: real cameras, and a headset if there is one. */
+  async offerMore(videos: Promise<Record<string, string>>): Promise<void> {
+    this.player.pip.offer(await videos);
+    find("pip-label", HTMLElement).hidden = !this.player.pip.isAvailable;
+    find("xr", HTMLButtonElement).hidden = !(await canEnterXr());
   }
 
   /** Bring the controls up to date, once before the next picture. */
@@ -102,7 +108,6 @@ export class Controls {
       what.textContent = text;
       list.append(term, what);
     }
-    find("pip-label", HTMLElement).hidden = !this.player.pip.isAvailable;
   }
 
   private bind(): void {
@@ -124,9 +129,12 @@ export class Controls {
     });
     this.seek.addEventListener("input", () => {
       this.dragging = true;
+      transport.seekFrame(Number(this.seek.value), true);
+    });
+    this.seek.addEventListener("change", () => {
+      this.dragging = false;
       transport.seekFrame(Number(this.seek.value));
     });
-    this.seek.addEventListener("change", () => (this.dragging = false));
     this.speed.addEventListener("change", () => transport.setSpeed(Number(this.speed.value)));
     this.quality.addEventListener("change", () => player.stream.setQuality(Number(this.quality.value)));
     this.viewpoint.addEventListener("change", () => {

@@ -7,6 +7,8 @@ const QUICK_RUN = 10;
 const STILL_AFTER = 0.25; // seconds without change; then the picture is drawn in full
 const STILL_AFTER_IF_SLOW = 1;
 const SLOW_IN_FULL = 0.2;
+const PART = 0.06; // seconds that one part of a picture in full may take
+const MOST_PARTS = 32;
 
 /** Size of moving pictures from how long the last ones took. */
 export class Pace {
@@ -26,6 +28,11 @@ export class Pace {
   /** Seconds without change before the picture is drawn in full. */
   get stillAfter(): number {
     return this.inFull > SLOW_IN_FULL ? STILL_AFTER_IF_SLOW : STILL_AFTER;
+  }
+
+  /** Parts for a picture in full: between them it can be given up for something newer. */
+  get parts(): number {
+    return Math.min(MOST_PARTS, Math.max(1, Math.ceil(this.inFull / PART)));
   }
 
   /** Learn from a picture of some scale that took so many seconds. */
@@ -86,11 +93,4 @@ export class Fence {
     this.sync = null;
     for (const resolve of this.done.splice(0)) resolve();
   }
-}
-
-/** Whether the graphics are computed by the processor. */
-export function isSoftware(gl: WebGL2RenderingContext): boolean {
-  const info = gl.getExtension("WEBGL_debug_renderer_info");
-  const name = info ? String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)) : "";
-  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
 }

@@ -15,10 +15,11 @@ export interface PipParts {
 export class Pip {
   private shown: string | null = null;
   private wanted = false;
+  private videos: Readonly<Record<string, string>> = {};
+  private known = false;
 
   constructor(
     private readonly parts: PipParts,
-    private readonly videos: Readonly<Record<string, string>>,
     private readonly cameras: readonly StreamCamera[],
   ) {
     parts.video.addEventListener("error", () => {
@@ -32,18 +33,25 @@ export class Pip {
   }
 
   get isShown(): boolean {
-    return this.wanted;
+    return this.wanted && this.isAvailable;
+  }
+
+  /** Take the addresses of the videos, by name of the camera; a wish to see them is kept till then. */
+  offer(videos: Readonly<Record<string, string>>): void {
+    this.videos = videos;
+    this.known = true;
+    this.setShown(this.wanted);
   }
 
   setShown(wanted: boolean): void {
-    this.wanted = wanted && this.isAvailable;
-    this.parts.figure.hidden = !this.wanted;
-    if (!this.wanted) this.parts.video.pause();
+    this.wanted = wanted && (this.isAvailable || !this.known);
+    this.parts.figure.hidden = !this.isShown;
+    if (!this.isShown) this.parts.video.pause();
   }
 
   /** Show the camera that is looked through, or the one nearest to the view, at a time. */
   sync(camera: string | null, view: View, time: number, playing: boolean, speed: number): void {
-    if (!this.wanted) return;
+    if (!this.isShown) return;
     this.choose(camera !== null && camera in this.videos ? camera : this.nearest(view));
     const { video } = this.parts;
     if (video.readyState < HTMLMediaElement.HAVE_METADATA) return;

@@ -3,10 +3,10 @@
 import type { FrameData, StreamInfo } from "../fvv/types.ts";
 import type { Vec3, View } from "../render/camera.ts";
 import { boxSegments, cameraSegments, type Segment } from "../render/lines.ts";
-import { Renderer } from "../render/renderer.ts";
+import type { Renderer } from "../render/renderer.ts";
 import { Keyboard, type Command } from "./keyboard.ts";
 import type { Moment } from "./link.ts";
-import { Fence, isSoftware, Pace } from "./pace.ts";
+import { Fence, Pace } from "./pace.ts";
 import { Pip, type PipParts } from "./pip.ts";
 import { PointerControl } from "./pointer.ts";
 import type { Stream } from "./stream.ts";
@@ -24,8 +24,17 @@ export interface PlayerEvents {
   onError(message: string): void;
 }
 
+/** A picture on its way. */
+interface Painting {
+  steps: Generator<void, void, void>;
+  scale: number;
+  parts: number;
+  /** That its parts took so far. */
+  seconds: number;
+  done: boolean;
+}
+
 export class Player {
-  readonly renderer: Renderer;
   readonly viewpoint: Viewpoint;
   readonly transport: Transport;
   readonly pip: Pip;
@@ -37,38 +46,35 @@ export class Player {
   private dirty = true;
   private changedAt = 0;
   private drawnScale = 0;
+  private painting: Painting | null = null;
   private fixedSize: readonly [number, number] | null = null;
   private xr: XrShow | null = null;
   private last = 0;
   private closed = false;
 
-  /** @throws NoWebGl, GlError if the browser cannot draw. */
+  /** @param renderer from now on the player's. */
   constructor(
     readonly stream: Stream,
-    private readonly canvas: HTMLCanvasElement,
+    readonly renderer: Renderer,
     pip: PipParts,
-    videos: Record<string, string>,
     private readonly events: PlayerEvents,
-    sortScript: URL,
   ) {
-    this.renderer = new Renderer(
-      canvas,
-      {
-        onChange: () => this.touch(),
-        onRelease: (frame) => stream.release(frame),
-        onError: (error) => events.onError(error.message),
-      },
-      sortScript,
-    );
-    this.renderer.background = stream.info.background;
-    this.pace = new Pace(isSoftware(this.renderer.gl));
-    this.fence = new Fence(this.renderer.gl);
+    const { canvas } = renderer;
+    renderer.events = {
+      onChange: () => this.touch(),
+      onFrame: () => this.drawFrame(),
+      onRelease: (frame) => stream.release(frame),
+      onError: (error) => events.onError(error.message),
+    };
+    renderer.background = stream.info.background;
+    this.pace = new Pace(renderer.isSlow);
+    this.fence = new Fence(renderer.gl);
     this.viewpoint = new Viewpoint(stream.info);
     this.viewpoint.onChange = () => this.moved();
     this.transport = new Transport(stream, this.renderer);
     this.transport.onChange = () => events.onChange();
     this.transport.onError = (error) => events.onError(error.message);
-    this.pip = new Pip(pip, videos, stream.info.cameras);
+    this.pip = new Pip(pip, stream.info.cameras);
     this.keyboard = new Keyboard(this.viewpoint, (command) => events.onCommand(command));
     new PointerControl(canvas, this.viewpoint);
     new ResizeObserver(() => this.moved()).observe(canvas);
@@ -102,6 +108,7 @@ export class Player {
       this.viewpoint.setMode(moment.mode ?? "orbit");
     }
     if (moment.time !== undefined && !this.transport.isLive) this.transport.seek(moment.time);
+    this.transport.tick(performance.now() / 1000);
   }
 
   setOverlays(cameras: boolean, box: boolean): void {
@@ -155,7 +162,7 @@ export class Player {
   /** RGBA of the picture as it should be, top row first, now and at full size. */
   async capture(): Promise<{ width: number; height: number; pixels: Uint8Array }> {
     await this.settled();
-    const { width, height } = this.canvas;
+    const { width, height } = this.renderer.canvas;
     return { width, height, pixels: this.renderer.pixels() };
   }
 
@@ -190,11 +197,7 @@ export class Player {
   }
 
   private view(): View {
-    const [width, height] = this.fixedSize ?? [
-      this.canvas.clientWidth * Math.min(devicePixelRatio || 1, MOST_PIXELS_PER_POINT),
-      this.canvas.clientHeight * Math.min(devicePixelRatio || 1, MOST_PIXELS_PER_POINT),
-    ];
-    return this.viewpoint.view(Math.max(1, Math.round(width)), Math.max(1, Math.round(height)));
+    return this.viewpoint.view(...(this.fixedSize ?? sizeOnScreen(this.renderer.canvas)));
   }
 
   private moved(): void {
@@ -228,10 +231,7 @@ export class Player {
     this.last = now;
     if (this.xr) return;
     const took = this.fence.poll(now);
-    if (took !== null) {
-      this.pace.took(took, this.drawnScale);
-      this.changedAt = Math.max(this.changedAt, now);
-    }
+    if (took !== null) this.took(took, now);
     this.keyboard.tick(passed);
     this.transport.tick(now);
     if (!this.fence.pending) this.draw(now);
@@ -240,18 +240,52 @@ export class Player {
     this.pip.sync(viewpoint.camera, this.view(), transport.time, playing, transport.speed);
   }
 
+  private took(seconds: number, now: number): void {
+    const { painting } = this;
+    if (!painting) return;
+    painting.seconds += seconds;
+    if (!painting.done) return;
+    this.pace.took(painting.seconds, painting.scale);
+    this.painting = null;
+    this.changedAt = Math.max(this.changedAt, now);
+  }
+
+  /** A new frame: unless it plays, it need not wait for the next animation frame. */
+  private drawFrame(): void {
+    if (this.xr || this.closed || this.transport.playing || this.fence.pending) return;
+    this.draw(performance.now() / 1000);
+  }
+
   private draw(now: number): void {
+    if (!this.renderer.frame || this.renderer.gl.isContextLost()) return;
+    if (this.dirty) this.painting = null; // given up: it shows what was
+    this.painting ??= this.begun(now);
+    if (!this.painting) return;
+    this.painting.done = this.painting.steps.next().done === true;
+    this.fence.set(now);
+    if (this.painting.done) this.drawnScale = this.painting.scale;
+  }
+
+  /** The next picture, if there is a reason for one. */
+  private begun(now: number): Painting | null {
     // What is new is drawn quickly first; in full once nothing more has come for a while.
     const isStill = now - this.changedAt > this.pace.stillAfter && !this.transport.playing;
-    if (!this.dirty && !(isStill && this.drawnScale < 1)) return;
+    if (!this.dirty && !(isStill && this.drawnScale < 1)) return null;
     const scale = this.dirty ? this.pace.scale : 1;
+    const parts = this.dirty ? 1 : this.pace.parts;
     const view = this.view();
-    if (this.canvas.width !== view.width) this.canvas.width = view.width;
-    if (this.canvas.height !== view.height) this.canvas.height = view.height;
-    this.renderer.draw(view, scale);
-    if (!this.renderer.frame || this.renderer.gl.isContextLost()) return;
-    this.fence.set(now);
-    this.drawnScale = scale;
+    const { canvas } = this.renderer;
+    if (canvas.width !== view.width) canvas.width = view.width;
+    if (canvas.height !== view.height) canvas.height = view.height;
     this.dirty = false;
+    const steps = this.renderer.paint(view, scale, parts);
+    return { steps, scale, parts, seconds: 0, done: false };
   }
+}
+
+/** Pixels of the canvas on the screen. */
+export function sizeOnScreen({ clientWidth, clientHeight }: HTMLCanvasElement): [number, number] {
+  const density = Math.min(devicePixelRatio || 1, MOST_PIXELS_PER_POINT);
+  const pixels = (points: number): number => Math.max(1, Math.round(points * density));
+  return [pixels(clientWidth), pixels(clientHeight)];
 }

@@ -49,7 +49,8 @@ export class Site {
 
   /** @throws SourceError if there is no manifest, or it makes no sense. */
   static async find(page: URL): Promise<Site> {
-    const manifest = (await json(new URL("manifest.json", page))) as Manifest | null;
+    // By the cache's own rules, so that it is the one that the page has preloaded.
+    const manifest = (await json(new URL("manifest.json", page), "default")) as Manifest | null;
     if (typeof manifest?.recording !== "string" && typeof manifest?.server !== "string") {
       throw new SourceError("manifest.json names neither a recording nor a server.");
     }
@@ -116,10 +117,10 @@ export class Site {
   }
 }
 
-async function json(url: URL): Promise<unknown> {
+async function json(url: URL, cache: RequestCache = "no-cache"): Promise<unknown> {
   let answer: Response;
   try {
-    answer = await fetch(url, { cache: "no-cache" });
+    answer = await fetch(url, { cache });
   } catch {
     throw new SourceError("The server does not answer. Is it still running?");
   }

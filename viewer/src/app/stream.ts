@@ -6,7 +6,8 @@ export interface Stream {
   readonly info: StreamInfo;
   /** Seconds at which a frame is shown. */
   timeOf(frame: number): number;
-  requestFrame(frame: number): Promise<FrameData>;
+  /** @param signal another frame is wanted instead: rejects soon, unless the frame was done. */
+  requestFrame(frame: number, signal?: AbortSignal): Promise<FrameData>;
   release(frame: FrameData): void;
   prefetch(from: number, count: number): void;
   setQuality(maxLayer: number): void;

@@ -21,7 +21,7 @@ export class Transport {
   private following: boolean;
   private clock = 0; // seconds of the stream's own time
   private shown: FrameData | null = null;
-  private pending: { frame: number; since: number } | null = null;
+  private pending: { frame: number; since: number; abort: AbortController } | null = null;
   private failed: number | null = null;
   private range: [number, number];
   private readAheadFrom = -1;
@@ -96,19 +96,29 @@ export class Transport {
     else this.play();
   }
 
-  /** Go to a time, seconds from the first frame. */
-  seek(time: number): void {
+  /**
+   * Go to a time, seconds from the first frame.
+   *
+   * @param patient let a frame that is under way come first, so that who drags sees pictures;
+   *   otherwise it is given up.
+   */
+  seek(time: number, patient = false): void {
     this.following = false;
     this.clock = this.origin + Math.max(0, Math.min(this.duration, time));
     this.readAheadFrom = -1;
     this.failed = null;
+    if (!patient && this.pending && this.pending.frame !== this.wanted()) {
+      this.pending.abort.abort();
+    }
+    this.ask(this.last);
     this.onChange();
   }
 
-  seekFrame(frame: number): void {
+  /** The same by number of the frame. */
+  seekFrame(frame: number, patient = false): void {
     const [first, last] = this.range;
     const goal = Math.max(first, Math.min(last, frame));
-    this.seek(this.timeOf(goal) - this.origin);
+    this.seek(this.timeOf(goal) - this.origin, patient);
   }
 
   /** Pause, and go some frames on or back. */
@@ -200,23 +210,31 @@ export class Transport {
   }
 
   private ask(now: number): void {
-    if (this.pending) return;
+    if (this.pending && !this.pending.abort.signal.aborted) return;
     const frame = this.wanted();
     if (frame === this.frame || frame === this.failed) return;
-    this.pending = { frame, since: now };
-    this.stream.requestFrame(frame).then(
+    const abort = new AbortController();
+    const asked = { frame, since: now, abort };
+    this.pending = asked;
+    const arrived = (): boolean => {
+      if (this.pending !== asked) return false;
+      this.pending = null;
+      return true;
+    };
+    this.stream.requestFrame(frame, abort.signal).then(
       (data) => {
-        this.pending = null;
-        if (this.following) this.stream.release(data);
-        else this.show(data);
+        if (!arrived() || this.following) this.stream.release(data);
+        else {
+          this.show(data);
+          this.readAhead(frame);
+        }
       },
       (error: Error) => {
-        this.pending = null;
+        if (!arrived()) return;
         this.failed = frame;
         this.onError(error);
       },
     );
-    this.readAhead(frame);
   }
 
   private readAhead(frame: number): void {

@@ -1,6 +1,6 @@
 /** The page's side of the worker: one stream, its frames, and what is known of it. */
 
-import type { FromWorker, ToWorker, WireFrame } from "./messages.ts";
+import { FIRST_FRAME, type FromWorker, type ToWorker, type WireFrame } from "./messages.ts";
 import { Timeline } from "./timeline.ts";
 import type { FrameData, StreamInfo, StreamOptions, StreamSource, StreamStatus } from "./types.ts";
 
@@ -13,6 +13,22 @@ interface Waiting {
   reject: (error: Error) => void;
 }
 
+/** The decoder's worker, which can start while it is not yet known what it is to open. */
+export class EarlyWorker {
+  readonly worker: Worker;
+  /** Why it did not start, if it did not. */
+  problem: string | null = null;
+
+  constructor(worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" })) {
+    this.worker = worker;
+    worker.onerror = (event) => (this.problem = event.message || "its script is missing");
+  }
+
+  terminate(): void {
+    this.worker.terminate();
+  }
+}
+
 export class StreamClient {
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
@@ -22,6 +38,7 @@ export class StreamClient {
   private nextId = 1;
   private current: StreamInfo | null = null;
   private state: StreamStatus | null = null;
+  private first: Promise<FrameData> | null = null; // frame 0, which comes unasked
   private early: FrameData | null = null; // a live frame that came before anyone listened
   private liveListener: Listener<FrameData> | null = null;
   private statusListener: Listener<StreamStatus> | null = null;
@@ -37,17 +54,16 @@ export class StreamClient {
    * Open a file or watch a live session; of the latter it resolves when the first frame was made.
    *
    * @param onStatus told how opening goes on; replaced by `onStatus` later.
+   * @param early from now on the client's; a new one without.
    * @throws Error with a sentence for people: nothing there, another kind of file, no connection.
    */
   static open(
     source: StreamSource,
     options: StreamOptions = {},
     onStatus: Listener<StreamStatus> | null = null,
+    early = new EarlyWorker(),
   ): Promise<StreamClient> {
-    const { makeWorker, ...rest } = options;
-    const worker = makeWorker
-      ? makeWorker()
-      : new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    const { worker } = early;
     const client = new StreamClient(worker);
     client.statusListener = onStatus;
     return new Promise((resolve, reject) => {
@@ -55,17 +71,21 @@ export class StreamClient {
         worker.terminate();
         reject(new Error(message));
       };
-      worker.onerror = (event) =>
-        fail(`The player's decoder did not start: ${event.message || "its script is missing"}.`);
+      const notStarted = (why: string) => fail(`The player's decoder did not start: ${why}.`);
+      worker.onerror = (event) => notStarted(event.message || "its script is missing");
+      if (early.problem !== null) {
+        notStarted(early.problem);
+        return;
+      }
       worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
         if (data.type === "error") fail(data.message);
         else if (data.type !== "opened") client.receive(data);
         else {
-          client.begin(data.info);
+          client.begin(data.info, options.fromStart === true && data.info.frameCount !== null);
           resolve(client);
         }
       };
-      client.post({ type: "open", source: absolute(source), options: rest });
+      client.post({ type: "open", source: absolute(source), options });
     });
   }
 
@@ -82,14 +102,22 @@ export class StreamClient {
    * Decode a frame. Requests are answered in order; ask for a few ahead while playing, and for one
    * at a time while someone drags the timeline.
    *
+   * @param signal says that another frame is wanted instead: loading and decoding stop as soon as
+   *   they can, and what follows begins. The promise rejects, or a frame comes that was done.
    * @throws Error (a rejection) with a sentence, for a frame that is lost or cannot be loaded.
    */
-  requestFrame(frame: number): Promise<FrameData> {
+  requestFrame(frame: number, signal?: AbortSignal): Promise<FrameData> {
+    const { first } = this;
+    this.first = null;
+    if (first && frame === 0) return first;
+    if (first) void first.then((unwanted) => this.release(unwanted), () => undefined);
     const id = this.nextId++;
-    return new Promise((resolve, reject) => {
+    const cancel = (): void => this.post({ type: "cancel", id });
+    return new Promise<FrameData>((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
       this.post({ type: "frame", id, frame });
-    });
+      signal?.addEventListener("abort", cancel, { once: true });
+    }).finally(() => signal?.removeEventListener("abort", cancel));
   }
 
   /** The last frame that is shown at or before a time (seconds), within the video. */
@@ -160,8 +188,14 @@ export class StreamClient {
     this.post({ type: "close" });
   }
 
-  private begin(info: StreamInfo): void {
+  private begin(info: StreamInfo, comes: boolean): void {
     this.current = info;
+    if (comes) {
+      this.first = new Promise((resolve, reject) => {
+        this.waiting.set(FIRST_FRAME, { resolve, reject });
+      });
+      this.first.catch(() => undefined); // who asks for it hears
+    }
     this.timeline.fps = info.fps;
     this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.receive(data);
     this.worker.onerror = (event) => this.fail(`The player's decoder failed: ${event.message}.`);

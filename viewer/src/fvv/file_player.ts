@@ -24,6 +24,7 @@ import { type Damage, damageSentence, FrameTable, readIndex } from "./table.ts";
 import type { StreamInfo, StreamState, StreamStatus } from "./types.ts";
 
 const FIRST_READ = 1 << 16;
+const FROM_START_BYTES = 1 << 20; // asked for with the header where frame 0 comes first
 const AHEAD_BYTES = 1 << 23;
 const AHEAD_FRAMES = 90;
 const PROGRESS = 500; // milliseconds
@@ -88,9 +89,10 @@ export class FilePlayer implements Player, FrameStore {
     events: PlayerEvents,
   ): Promise<FilePlayer> {
     const rate = new RateMeter();
-    const { wholeFileBytes } = options;
+    const { wholeFileBytes, fromStart } = options;
     const received = (bytes: number) => rate.add(bytes);
-    const source = await openUrl(url, { wholeFileBytes, received });
+    const headBytes = fromStart ? FROM_START_BYTES : FIRST_READ;
+    const source = await openUrl(url, { wholeFileBytes, received, headBytes });
     return FilePlayer.from(source, options, events, rate);
   }
 
@@ -102,9 +104,9 @@ export class FilePlayer implements Player, FrameStore {
     rate = new RateMeter(),
   ): Promise<FilePlayer> {
     try {
-      await prepareCodecs();
-      const opened = await openFile(source, options, events);
+      const [opened] = await Promise.all([openFile(source, options, events), prepareCodecs()]);
       const player = new FilePlayer(source, opened, rate, options, events);
+      if (options.fromStart) void player.loader.load(0, []).catch(() => undefined); // its asker hears
       await player.describe(options);
       return player;
     } catch (error) {
@@ -127,10 +129,10 @@ export class FilePlayer implements Player, FrameStore {
     };
   }
 
-  frame(frame: number, have: Versions): Promise<ShownFrame> {
+  frame(frame: number, have: Versions, signal?: AbortSignal): Promise<ShownFrame> {
     this.newest = frame;
     this.waiting++;
-    const answer = this.queue.then(() => this.decode(frame, have));
+    const answer = this.queue.then(() => this.decode(frame, have, signal));
     this.queue = answer.catch(() => undefined).then(() => void this.waiting--);
     return answer;
   }
@@ -191,11 +193,15 @@ export class FilePlayer implements Player, FrameStore {
     return Math.min(maxLayer, ...ids.slice(-1));
   }
 
-  private async decode(frame: number, have: Versions): Promise<ShownFrame> {
+  private async decode(
+    frame: number,
+    have: Versions,
+    signal: AbortSignal | undefined,
+  ): Promise<ShownFrame> {
     if (!Number.isInteger(frame) || frame < 0 || frame >= this.table.count) {
       throw new FvvError(`There is no frame ${frame}; there are ${this.table.count}.`);
     }
-    const decoded = await this.paths.frame(frame, have);
+    const decoded = await this.paths.frame(frame, have, signal);
     Object.assign(have, decoded.versions);
     decoded.time -= this.start;
     this.readAhead(frame + 1);
@@ -225,8 +231,7 @@ export class FilePlayer implements Player, FrameStore {
   private async describe(options: PlayerOptions): Promise<void> {
     const { table, info } = this;
     const last = table.count - 1;
-    const first = await this.timeOf(0, options);
-    const end = await this.timeOf(last, options);
+    const [first, end] = await Promise.all([this.timeOf(0, options), this.timeOf(last, options)]);
     this.start = first ?? 0;
     const steps = table.numbers[last] - table.numbers[0];
     const span = first !== null && end !== null ? end - first : 0;
@@ -268,13 +273,15 @@ async function openFile(
   { limits }: PlayerOptions,
   events: PlayerEvents,
 ): Promise<Opened> {
-  let head = await source.read(0, FIRST_READ);
-  const version = checkPrefix(head);
-  const stored = readChunkHeader(head, PREFIX_BYTES, limits).stored;
+  const index = readIndex(source, limits);
+  index.catch(() => undefined); // heard of below, unless the header is worse
+  const begin = await source.read(0, PREFIX_BYTES + HEADER_BYTES);
+  const version = checkPrefix(begin);
+  const stored = readChunkHeader(begin, PREFIX_BYTES, limits).stored;
   const end = PREFIX_BYTES + HEADER_BYTES + stored;
-  if (end > head.length) head = await source.read(0, end);
+  const head = await source.read(0, end);
   const header = readHeader(await openChunk(readChunk(head, PREFIX_BYTES, limits)));
-  const indexed = await readIndex(source, limits);
+  const indexed = await index;
   const found = indexed
     ? { table: indexed, damage: [], unread: 0 }
     : await scanned(source, end, limits, events);

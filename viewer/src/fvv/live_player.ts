@@ -141,14 +141,14 @@ export class LivePlayer implements Player {
   }
 
   /** Look back: a frame that is still kept. From then on live frames are kept and not shown. */
-  frame(frame: number, have: Versions): Promise<ShownFrame> {
+  frame(frame: number, have: Versions, signal?: AbortSignal): Promise<ShownFrame> {
     this.following = false;
     this.waiting = [];
     if (this.state === "live") this.change({ state: "behind" });
     return this.enqueue(async () => {
       const { stream } = this;
       if (!stream) throw new FvvError("The live session has not begun.");
-      const decoded = await stream.paths.frame(frame, have);
+      const decoded = await stream.paths.frame(frame, have, signal);
       Object.assign(have, decoded.versions);
       return { frame, decoded };
     });

@@ -15,6 +15,8 @@ interface Cached {
 
 interface Request {
   maxLayer: number;
+  frames: number[];
+  abort: AbortController;
   /** Chunks by frame. */
   done: Promise<Map<number, Uint8Array[]>>;
 }
@@ -44,6 +46,8 @@ export class FrameLoader {
   /**
    * Bytes of a frame's chunks, one array each, base first.
    *
+   * What was only guessed is given up if it turns out wrong: who jumps does not wait for it.
+   *
    * @param next frames that will be asked for right after this one.
    * @throws FvvError if they cannot be loaded.
    */
@@ -56,10 +60,14 @@ export class FrameLoader {
         this.start(next, AT_ONCE);
         return entry.chunks;
       }
-      // What is needed now need not wait for what was only guessed.
+      if (!this.pending.has(frame)) this.giveUp([frame, ...next]);
       const request = this.pending.get(frame) ?? this.request([frame, ...next]);
       this.start(next, AT_ONCE);
-      const chunks = (await request.done).get(frame);
+      const answer = await request.done.catch((error: unknown) => {
+        if (!request.abort.signal.aborted) throw error;
+        return null; // given up because more layers are wanted now
+      });
+      const chunks = answer?.get(frame);
       if (chunks && request.maxLayer >= this.maxLayer) return chunks;
     }
   }
@@ -73,9 +81,18 @@ export class FrameLoader {
   /** Forget everything, such as when more layers are wanted. */
   clear(): void {
     this.cache.clear();
-    this.pending.clear(); // their answers are not waited for any more
+    this.giveUp([]);
     this.cached = 0;
     this.ahead = [];
+  }
+
+  /** End requests in which none of these frames is. */
+  private giveUp(wanted: number[]): void {
+    for (const request of new Set(this.pending.values())) {
+      if (request.frames.some((frame) => wanted.includes(frame))) continue;
+      request.abort.abort();
+      for (const frame of request.frames) this.pending.delete(frame);
+    }
   }
 
   private start(first: number[], most: number): void {
@@ -105,7 +122,11 @@ export class FrameLoader {
     }
     const pieces = frames.map((f) => table.pieces(f, maxLayer));
     const apart = frames.length === 1 && end - start > table.bytes(frames[0], maxLayer) + GAP_BYTES;
-    const done = (apart ? this.readApart(pieces[0]) : this.readTogether(pieces, start, end))
+    const abort = new AbortController();
+    const { signal } = abort;
+    const done = (
+      apart ? this.readApart(pieces[0], signal) : this.readTogether(pieces, start, end, signal)
+    )
       .then((chunks) => {
         frames.forEach((f, i) => this.keep(f, chunks[i], maxLayer));
         return new Map(frames.map((f, i) => [f, chunks[i]]));
@@ -116,7 +137,7 @@ export class FrameLoader {
         this.start([], AT_ONCE - 1);
       });
     done.catch(() => undefined); // who waits for it hears of it
-    const request: Request = { maxLayer, done };
+    const request: Request = { maxLayer, frames, abort, done };
     for (const f of frames) this.pending.set(f, request);
     this.running++;
     return request;
@@ -133,8 +154,9 @@ export class FrameLoader {
     pieces: { offset: number; length: number }[][],
     start: number,
     end: number,
+    signal: AbortSignal,
   ): Promise<Uint8Array[][]> {
-    const data = await this.source.read(start, end);
+    const data = await this.source.read(start, end, signal);
     // Copies, so that one small frame in the cache does not keep all of an answer alive.
     return pieces.map((list) =>
       list.map(({ offset, length }) => data.slice(offset - start, offset - start + length)),
@@ -142,10 +164,13 @@ export class FrameLoader {
   }
 
   /** Chunks of a frame that do not stand together, as only a hostile index has them. */
-  private async readApart(pieces: { offset: number; length: number }[]): Promise<Uint8Array[][]> {
+  private async readApart(
+    pieces: { offset: number; length: number }[],
+    signal: AbortSignal,
+  ): Promise<Uint8Array[][]> {
     const chunks: Uint8Array[] = [];
     for (const { offset, length } of pieces) {
-      chunks.push(await this.source.read(offset, offset + length));
+      chunks.push(await this.source.read(offset, offset + length, signal));
     }
     return [chunks];
   }

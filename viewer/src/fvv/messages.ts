@@ -3,9 +3,14 @@
 import type { Versions } from "./floats.ts";
 import type { StreamInfo, StreamOptions, StreamSource, StreamStatus } from "./types.ts";
 
+/** Identifier of a request that need not be made: frame 0 of a file opened with `fromStart`. */
+export const FIRST_FRAME = 0;
+
 export type ToWorker =
-  | { type: "open"; source: StreamSource; options: Omit<StreamOptions, "makeWorker"> }
+  | { type: "open"; source: StreamSource; options: StreamOptions }
   | { type: "frame"; id: number; frame: number }
+  /** Nobody waits for this request any more; it is answered all the same. */
+  | { type: "cancel"; id: number }
   | { type: "prefetch"; from: number; count: number }
   | { type: "quality"; maxLayer: number }
   | { type: "live" }

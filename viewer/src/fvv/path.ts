@@ -31,6 +31,15 @@ export class LostFrame extends FvvError {
   override name = "LostFrame";
 }
 
+/** A frame that nobody waits for any more. */
+export class GivenUp extends FvvError {
+  override name = "GivenUp";
+
+  constructor() {
+    super("This frame is not asked for any more.");
+  }
+}
+
 export class PathDecoder {
   private readonly lost = new Map<number, string>();
   private readonly snapshots = new Map<number, Snapshot>(); // least recently used first
@@ -66,9 +75,10 @@ export class PathDecoder {
   /**
    * Decode a frame. One call at a time.
    *
-   * @throws LostFrame for a frame that damage makes undecodable, FvvError if it cannot be loaded.
+   * @param signal gives it up, between two frames of the path or while their bytes are on the way.
+   * @throws GivenUp if that happened, LostFrame for a frame that damage makes undecodable, FvvError if it cannot be loaded.
    */
-  async frame(frame: number, have: Versions): Promise<DecodedFrame> {
+  async frame(frame: number, have: Versions, signal?: AbortSignal): Promise<DecodedFrame> {
     const path = this.store.path(frame);
     for (const step of path) this.checkLost(step, frame);
     let at = this.begin(path);
@@ -76,7 +86,7 @@ export class PathDecoder {
     const first = at;
     for (; ; at++) {
       const step = path[at];
-      const bytes = await this.store.load(step, path.slice(at + 1));
+      const bytes = await unless(signal, this.store.load(step, path.slice(at + 1)));
       const last = at === path.length - 1;
       const decoded = await this.step(step, bytes, last ? have : null, frame);
       // Who jumps is likely to jump again nearby; stepping through a video needs no snapshots.
@@ -162,4 +172,18 @@ export class PathDecoder {
     this.snapshots.set(step, this.decoder.snapshot());
     this.kept += bytes;
   }
+}
+
+/** The same, unless the signal comes before; then what comes is not waited for. */
+async function unless<T>(signal: AbortSignal | undefined, coming: Promise<T>): Promise<T> {
+  if (!signal) return coming;
+  if (signal.aborted) {
+    coming.catch(() => undefined);
+    throw new GivenUp();
+  }
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(new GivenUp());
+    signal.addEventListener("abort", stop, { once: true });
+    coming.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+  });
 }

@@ -20,8 +20,9 @@ export interface Player {
    * Decode a frame; calls are answered in order.
    *
    * @param have versions that whoever shows it has; brought up to date as frames are decoded.
+   * @param signal gives the request up, with a rejection: another frame is wanted instead.
    */
-  frame(frame: number, have: Versions): Promise<ShownFrame>;
+  frame(frame: number, have: Versions, signal?: AbortSignal): Promise<ShownFrame>;
   prefetch(from: number, count: number): void;
   setQuality(maxLayer: number): void;
   goLive(): void;
@@ -47,6 +48,7 @@ export interface PlayerOptions {
   cacheBytes: number;
   snapshotBytes: number;
   wholeFileBytes: number;
+  fromStart: boolean;
   limits: Limits;
 }
 

@@ -20,7 +20,7 @@ import {
   viewOf,
 } from "./chunks.ts";
 import { FvvError, type Limits } from "./errors.ts";
-import type { ByteSource } from "./http.ts";
+import { type ByteSource, TAIL_BYTES } from "./http.ts";
 
 /** Something in a file that could not be used. */
 export interface Damage {
@@ -37,7 +37,6 @@ export class Pieces {
   offsets: Float64Array;
   lengths: Uint32Array;
   frames: Uint32Array;
-  refersTo: Uint32Array;
   layers: Uint8Array;
   flags: Uint8Array;
 
@@ -45,7 +44,6 @@ export class Pieces {
     this.offsets = new Float64Array(capacity);
     this.lengths = new Uint32Array(capacity);
     this.frames = new Uint32Array(capacity);
-    this.refersTo = new Uint32Array(capacity);
     this.layers = new Uint8Array(capacity);
     this.flags = new Uint8Array(capacity);
   }
@@ -58,7 +56,6 @@ export class Pieces {
     this.offsets[i] = offset;
     this.lengths[i] = HEADER_BYTES + header.stored;
     this.frames[i] = header.frame;
-    this.refersTo[i] = header.refersTo;
     this.layers[i] = header.layer;
     this.flags[i] = header.flags;
   }
@@ -75,7 +72,7 @@ export class Pieces {
 
   private grow(): void {
     const wider = new Pieces(2 * this.offsets.length);
-    for (const name of ["offsets", "lengths", "frames", "refersTo", "layers", "flags"] as const) {
+    for (const name of ["offsets", "lengths", "frames", "layers", "flags"] as const) {
       wider[name].set(this[name]);
       (this as Record<typeof name, unknown>)[name] = wider[name];
     }
@@ -86,7 +83,6 @@ export class FrameTable {
   readonly count: number;
   readonly numbers: Uint32Array;
   readonly flags: Uint8Array;
-  readonly refersTo: Uint32Array;
   private readonly first: Uint32Array; // of a frame's pieces
   private readonly offsets: Float64Array;
   private readonly lengths: Uint32Array;
@@ -101,7 +97,6 @@ export class FrameTable {
     this.count = starts.length;
     this.numbers = starts.map((i) => pieces.frames[order[i]]);
     this.flags = Uint8Array.from(starts, (i) => pieces.flags[order[i]]);
-    this.refersTo = starts.map((i) => pieces.refersTo[order[i]]);
     this.first = new Uint32Array(starts.length + 1);
     this.first.set(starts);
     this.first[starts.length] = order.length;
@@ -151,7 +146,7 @@ export class FrameTable {
  * @returns null if there is no sound one: an unfinished, cut off or damaged file.
  */
 export async function readIndex(source: ByteSource, limits: Limits): Promise<FrameTable | null> {
-  const tailBytes = Math.min(source.size, 1 << 16);
+  const tailBytes = Math.min(source.size, TAIL_BYTES);
   const tailAt = source.size - tailBytes;
   const tail = await source.read(tailAt, source.size);
   const offset = readTrailer(tail.slice(-TRAILER_BYTES));
@@ -182,7 +177,6 @@ function readEntries(data: Uint8Array): Pieces {
     pieces.offsets[i] = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
     pieces.lengths[i] = view.getUint32(at + 8, true);
     pieces.frames[i] = view.getUint32(at + 12, true);
-    pieces.refersTo[i] = view.getUint32(at + 16, true);
     pieces.layers[i] = data[at + 20];
     pieces.flags[i] = data[at + 21];
   }

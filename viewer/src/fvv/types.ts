@@ -141,6 +141,9 @@ export interface StreamOptions {
   snapshotBytes?: number;
   /** A server without range requests: largest file that is loaded whole; default 512 MiB. */
   wholeFileBytes?: number;
-  /** Makes the worker; default: `new Worker(new URL("./worker.js", import.meta.url), { type: "module" })`. */
-  makeWorker?: () => Worker;
+  /**
+   * Whether frame 0 of a file will be asked for first: it is then loaded while the file is being
+   * opened, and decoded without being asked for.
+   */
+  fromStart?: boolean;
 }

@@ -1,19 +1,25 @@
 /** The worker: loads and decodes one stream, and hands frames to the page without copying. */
 
+import { prepareCodecs } from "./codecs.ts";
 import { DEFAULT_LIMITS, reasonOf } from "./errors.ts";
 import { FilePlayer } from "./file_player.ts";
 import type { Versions } from "./floats.ts";
 import { LivePlayer } from "./live_player.ts";
-import type { FromWorker, ToWorker, WireFrame } from "./messages.ts";
+import { FIRST_FRAME, type FromWorker, type ToWorker, type WireFrame } from "./messages.ts";
 import { EVERY_LAYER, IDLE, type Player, type PlayerEvents, type PlayerOptions, type ShownFrame } from "./player.ts";
 import type { StreamOptions, StreamSource } from "./types.ts";
 
 const STATUS_EVERY = 500; // milliseconds
+
+// Compiled while the stream is being opened, who waits for it then hears what is wrong.
+prepareCodecs().catch(() => undefined);
+
 const DEFAULTS: Omit<PlayerOptions, "limits"> = {
   maxLayer: EVERY_LAYER,
   cacheBytes: 96 * 2 ** 20,
   snapshotBytes: 128 * 2 ** 20,
   wholeFileBytes: 512 * 2 ** 20,
+  fromStart: false,
 };
 
 interface Scope {
@@ -24,6 +30,7 @@ interface Scope {
 
 const scope = self as unknown as Scope;
 const have: Versions = { place: 0, look: 0, sh: 0 };
+const asked = new Map<number, AbortController>();
 let player: Player | null = null;
 
 const events: PlayerEvents = {
@@ -55,6 +62,7 @@ async function open(source: StreamSource, given: Partial<StreamOptions>): Promis
     return;
   }
   scope.postMessage({ type: "opened", info: player.info });
+  if (options.fromStart && "url" in source) give(FIRST_FRAME, 0);
   tellStatus();
   setInterval(tellStatus, STATUS_EVERY);
 }
@@ -76,15 +84,21 @@ function give(id: number, frame: number): void {
     refuse("No stream is open.");
     return;
   }
-  player.frame(frame, have).then(
-    (shown) => send(id, shown),
-    (error: unknown) => refuse(reasonOf(error)),
-  );
+  const abort = new AbortController();
+  asked.set(id, abort);
+  player
+    .frame(frame, have, abort.signal)
+    .then(
+      (shown) => send(id, shown),
+      (error: unknown) => refuse(reasonOf(error)),
+    )
+    .finally(() => asked.delete(id));
 }
 
 scope.onmessage = ({ data }) => {
   if (data.type === "open") void open(data.source, data.options);
   else if (data.type === "frame") give(data.id, data.frame);
+  else if (data.type === "cancel") asked.get(data.id)?.abort();
   else if (data.type === "prefetch") player?.prefetch(data.from, data.count);
   else if (data.type === "quality") player?.setQuality(data.maxLayer);
   else if (data.type === "live") player?.goLive();

@@ -2,36 +2,74 @@
 
 export class GlError extends Error {}
 
-export function program(gl: WebGL2RenderingContext, vertex: string, fragment: string): WebGLProgram {
-  const made = gl.createProgram();
-  for (const [kind, source] of [
-    [gl.VERTEX_SHADER, vertex],
-    [gl.FRAGMENT_SHADER, fragment],
-  ] as const) {
-    const shader = gl.createShader(kind);
-    if (!shader) throw new GlError("the graphics context is lost");
-    gl.shaderSource(shader, source);
-    gl.compileShader(shader);
-    gl.attachShader(made, shader);
-    gl.deleteShader(shader);
+/**
+ * A program that is compiled in the background: asking for its state would wait for the compiler,
+ * so nothing is asked before it is used.
+ */
+export class Program<Name extends string> {
+  private readonly made: WebGLProgram;
+  private locations: Record<Name, WebGLUniformLocation | null> | null = null;
+
+  /**
+   * @param names its uniforms.
+   * @param samplers its textures `u_...`, which take units 0, 1, 2 ...
+   * @throws GlError if the context is lost.
+   */
+  constructor(
+    private readonly gl: WebGL2RenderingContext,
+    vertex: string,
+    fragment: string,
+    private readonly names: readonly Name[],
+    private readonly samplers: readonly string[] = [],
+  ) {
+    this.made = gl.createProgram();
+    for (const [kind, source] of [
+      [gl.VERTEX_SHADER, vertex],
+      [gl.FRAGMENT_SHADER, fragment],
+    ] as const) {
+      const shader = gl.createShader(kind);
+      if (!shader) throw new GlError("the graphics context is lost");
+      gl.shaderSource(shader, source);
+      gl.compileShader(shader);
+      gl.attachShader(this.made, shader);
+      gl.deleteShader(shader);
+    }
+    gl.linkProgram(this.made);
   }
-  gl.linkProgram(made);
-  if (!gl.getProgramParameter(made, gl.LINK_STATUS) && !gl.isContextLost()) {
+
+  /** Whether it can be used without waiting; true where the browser does not tell. */
+  get isReady(): boolean {
+    const { gl } = this;
+    const told = gl.getExtension("KHR_parallel_shader_compile");
+    return !told || gl.getProgramParameter(this.made, told.COMPLETION_STATUS_KHR) === true;
+  }
+
+  /**
+   * Draw with it from now on.
+   *
+   * @returns locations of its uniforms by name.
+   * @throws GlError if it does not compile.
+   */
+  use(): Record<Name, WebGLUniformLocation | null> {
+    const { gl, made } = this;
+    gl.useProgram(made);
+    if (this.locations) return this.locations;
+    this.check();
+    const found = this.names.map((name) => [name, gl.getUniformLocation(made, name)]);
+    this.locations = Object.fromEntries(found) as Record<Name, WebGLUniformLocation | null>;
+    this.samplers.forEach((name, unit) => {
+      gl.uniform1i(gl.getUniformLocation(made, `u_${name}`), unit);
+    });
+    return this.locations;
+  }
+
+  private check(): void {
+    const { gl, made } = this;
+    if (gl.getProgramParameter(made, gl.LINK_STATUS) || gl.isContextLost()) return;
     const shaders = gl.getAttachedShaders(made) ?? [];
     const logs = shaders.map((shader) => gl.getShaderInfoLog(shader)).join(" ");
     throw new GlError(`a shader does not compile: ${logs} ${gl.getProgramInfoLog(made)}`);
   }
-  return made;
-}
-
-/** Uniform locations of a program by name. */
-export function uniforms<Name extends string>(
-  gl: WebGL2RenderingContext,
-  of: WebGLProgram,
-  names: readonly Name[],
-): Record<Name, WebGLUniformLocation | null> {
-  const found = names.map((name) => [name, gl.getUniformLocation(of, name)]);
-  return Object.fromEntries(found) as Record<Name, WebGLUniformLocation | null>;
 }
 
 export interface TexelFormat {

@@ -2,13 +2,15 @@
 
 import type { StreamCamera } from "../fvv/types.ts";
 import { add, axis, center, fromMatrix, scaled, type Vec3, type View } from "./camera.ts";
-import { program, uniforms } from "./gl.ts";
+import { Program } from "./gl.ts";
 import { LINE_FRAGMENT, LINE_VERTEX } from "./shaders.ts";
 import { setView } from "./splats.ts";
 
 const BOX_COLOR: Vec3 = [1, 0.72, 0.2];
 const CAMERA_COLOR: Vec3 = [0.35, 0.75, 1];
 const CHOSEN_COLOR: Vec3 = [1, 1, 1];
+
+const UNIFORMS = ["u_rotation", "u_translation", "u_intrinsics", "u_size"] as const;
 
 export interface Segment {
   from: Vec3;
@@ -57,18 +59,12 @@ export function cameraSegments(
 }
 
 export class Lines {
-  private readonly program: WebGLProgram;
-  private readonly at: Record<
-    "u_rotation" | "u_translation" | "u_intrinsics" | "u_size",
-    WebGLUniformLocation | null
-  >;
+  private program: Program<(typeof UNIFORMS)[number]> | null = null; // once there are any
   private readonly vertices: WebGLVertexArrayObject;
   private readonly buffer: WebGLBuffer;
   private count = 0;
 
   constructor(private readonly gl: WebGL2RenderingContext) {
-    this.program = program(gl, LINE_VERTEX, LINE_FRAGMENT);
-    this.at = uniforms(gl, this.program, ["u_rotation", "u_translation", "u_intrinsics", "u_size"]);
     this.vertices = gl.createVertexArray();
     this.buffer = gl.createBuffer();
     gl.bindVertexArray(this.vertices);
@@ -92,8 +88,8 @@ export class Lines {
   draw(view: View): void {
     if (this.count === 0) return;
     const { gl } = this;
-    gl.useProgram(this.program);
-    setView(gl, this.at, view);
+    this.program ??= new Program(gl, LINE_VERTEX, LINE_FRAGMENT, UNIFORMS);
+    setView(gl, this.program.use(), view);
     gl.bindVertexArray(this.vertices);
     gl.drawArrays(gl.LINES, 0, this.count);
     gl.bindVertexArray(null);

@@ -13,6 +13,8 @@ export class NoWebGl extends Error {}
 export interface RendererEvents {
   /** There is something new to draw: call `draw` soon. */
   onChange(): void;
+  /** The same, and it is a new frame. */
+  onFrame(): void;
   /** The renderer has taken a frame's place by another and needs the old one no more. */
   onRelease(frame: FrameData): void;
   onError(error: Error): void;
@@ -30,6 +32,13 @@ export interface Output {
   viewport: readonly [number, number, number, number];
 }
 
+const SILENT: RendererEvents = {
+  onChange: () => undefined,
+  onFrame: () => undefined,
+  onRelease: () => undefined,
+  onError: () => undefined,
+};
+
 /**
  * Frame and depth order change together: a frame that is shown waits for its order, so that no
  * picture is ever drawn in the order of another frame. When only the view changes, the old order is
@@ -40,6 +49,9 @@ export class Renderer {
   /** Variance of the low-pass on screen, square pixels; 0 shows what `igs.render.render` does. */
   kernel = 0;
   background: readonly number[] = [0, 0, 0];
+  events = SILENT;
+  /** Whether the processor does the graphics. */
+  readonly isSlow: boolean;
   private gpu: Gpu | null = null;
   private readonly sorter: Sorter;
   private shown: FrameData | null = null;
@@ -53,9 +65,9 @@ export class Renderer {
   /** @throws NoWebGl if the browser offers no WebGL2. */
   constructor(
     readonly canvas: HTMLCanvasElement,
-    private readonly events: RendererEvents,
     sortScript: URL,
   ) {
+    this.sorter = new Sorter(sortScript);
     const gl = canvas.getContext("webgl2", {
       alpha: false,
       antialias: false,
@@ -63,9 +75,12 @@ export class Renderer {
       powerPreference: "high-performance",
       preserveDrawingBuffer: true, // pictures are saved and measured from the canvas
     });
-    if (!gl) throw new NoWebGl("this browser offers no WebGL2");
+    if (!gl) {
+      this.sorter.close();
+      throw new NoWebGl("this browser offers no WebGL2");
+    }
     this.gl = gl;
-    this.sorter = new Sorter(sortScript);
+    this.isSlow = isSoftware(gl);
     this.build();
     canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault();
@@ -128,15 +143,51 @@ export class Renderer {
    * @param scale pixels of the blended picture for each pixel of the output, at most 1.
    */
   draw(view = this.view, scale = 1, output?: Output): void {
-    if (!this.gpu || !view || this.gl.isContextLost()) return;
-    const { splats, lines, target } = this.gpu;
+    if (view) this.paint(view, scale, 1, output).next();
+  }
+
+  /**
+   * The same in several parts, one with each step, so that a slow picture can be given up half way;
+   * it comes to the output with the last. To give it up, do not go on.
+   */
+  *paint(view: View, scale: number, parts: number, output?: Output): Generator<void, void, void> {
+    const { gpu } = this;
+    if (!gpu || this.gl.isContextLost()) return;
+    const { splats, lines, target } = gpu;
     const small = resized(view, scale);
     splats.prepare(small, this.kernel);
     target.begin(small.width, small.height);
-    splats.draw(small);
+    for (let i = 0; i < parts; i++) {
+      if (i > 0) yield;
+      if (gpu !== this.gpu) return;
+      target.bind();
+      splats.draw(small, i, parts);
+    }
     const to = output ?? { framebuffer: null, viewport: [0, 0, view.width, view.height] as const };
     target.presentTo(to.framebuffer, to.viewport, this.background);
     lines.draw(view);
+  }
+
+  /**
+   * Draw nothing as soon as the shaders are compiled, for what graphics drivers do at a first draw;
+   * so the first frame need not wait for it.
+   */
+  async warmUp(view: View, scale: number): Promise<void> {
+    // Where the compiler's state cannot be asked for, it is ready once the GPU comes to a fence.
+    const { gl } = this;
+    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+    const isReady = (): boolean =>
+      (!fence || gl.getSyncParameter(fence, gl.SYNC_STATUS) === gl.SIGNALED) &&
+      this.gpu!.splats.isReady &&
+      this.gpu!.target.isReady;
+    do await new Promise((resolve) => requestAnimationFrame(resolve));
+    while (this.gpu && !isReady());
+    if (this.shown || !this.gpu) return;
+    this.gpu.splats.setFrame(NOTHING);
+    this.gpu.splats.setOrder(Uint32Array.of(0), 1);
+    this.draw(view, scale);
+    this.gl.flush();
   }
 
   /** RGBA bytes of the canvas, top row first. */
@@ -210,6 +261,7 @@ export class Renderer {
           this.sortedFor = key;
           next?.done(true);
           this.events.onChange();
+          if (next) this.events.onFrame();
         } catch (error) {
           next?.done(false);
           this.events.onError(error as Error);
@@ -235,9 +287,24 @@ export class Renderer {
   }
 }
 
+/** One Gaussian that cannot be seen. */
+const NOTHING: FrameData = {
+  frame: -1, number: -1, time: 0, count: 1, isKey: false,
+  placeVersion: -1, lookVersion: -1, shVersion: -1,
+  centers: new Float32Array(3), rotations: new Float32Array(4), scales: new Float32Array(3),
+  opacities: new Float32Array(1), colors: new Float32Array(3), shDegree: 0, sh: null,
+};
+
 /** What a depth order depends on: direction and offset. */
 function sortKey(view: View): number[] {
   return [...view.rotation.slice(6, 9), view.translation[2]];
+}
+
+/** Whether the graphics are computed by the processor. */
+function isSoftware(gl: WebGL2RenderingContext): boolean {
+  const info = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = info ? String(gl.getParameter(info.UNMASKED_RENDERER_WEBGL)) : "";
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
 }
 
 /** The same view with fewer pixels. */

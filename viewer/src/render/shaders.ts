@@ -155,6 +155,7 @@ precision highp usampler2D;
 uniform usampler2D u_place;
 uniform usampler2D u_look;
 uniform int u_count;
+uniform int u_first; // batch
 uniform vec2 u_size;
 flat out vec2 v_center;
 flat out mat2 v_whiten; // pixels to standard deviations
@@ -165,7 +166,7 @@ void main() {
   v_whiten = mat2(0.0);
   v_color = vec4(0.0);
   gl_Position = vec4(0.0, 0.0, 2.0, 1.0); // outside
-  int i = gl_InstanceID * ${BATCH} + gl_VertexID / 4;
+  int i = (u_first + gl_InstanceID) * ${BATCH} + gl_VertexID / 4;
   if (i >= u_count) return;
   ivec2 at = ivec2(i % ${ROW}, i / ${ROW});
   uvec4 look = texelFetch(u_look, at, 0);

@@ -2,7 +2,7 @@
 
 import type { FrameData } from "../fvv/types.ts";
 import { center, type View } from "./camera.ts";
-import { ArrayTexture, program, uniforms } from "./gl.ts";
+import { ArrayTexture, Program } from "./gl.ts";
 import { Projection } from "./projection.ts";
 import {
   BATCH, COVER_VERTEX, PROJECT_FRAGMENT, ROW, SH_ROW, SPLAT_FRAGMENT, SPLAT_VERTEX,
@@ -13,17 +13,13 @@ const PROJECT_UNIFORMS = [
   "u_rotation", "u_translation", "u_intrinsics", "u_size", "u_eye", "u_limit", "u_kernel",
   "u_degree", "u_count",
 ] as const;
-const SPLAT_UNIFORMS = ["u_size", "u_count"] as const;
+const SPLAT_UNIFORMS = ["u_size", "u_count", "u_first"] as const;
 
 const GUARD = 1.3; // fields of view, as in the rasterizer
 
-type Locations<Names extends readonly string[]> = Record<Names[number], WebGLUniformLocation | null>;
-
 export class Splats {
-  private readonly project: WebGLProgram;
-  private readonly projectAt: Locations<typeof PROJECT_UNIFORMS>;
-  private readonly splat: WebGLProgram;
-  private readonly splatAt: Locations<typeof SPLAT_UNIFORMS>;
+  private readonly project: Program<(typeof PROJECT_UNIFORMS)[number]>;
+  private readonly splat: Program<(typeof SPLAT_UNIFORMS)[number]>;
   private readonly projection: Projection;
   private readonly quads: WebGLVertexArrayObject;
   private readonly textures: Record<(typeof ARRAYS)[number], ArrayTexture>;
@@ -31,15 +27,18 @@ export class Splats {
   private drawn = 0;
 
   constructor(private readonly gl: WebGL2RenderingContext) {
-    this.project = program(gl, COVER_VERTEX, PROJECT_FRAGMENT);
-    this.projectAt = uniforms(gl, this.project, PROJECT_UNIFORMS);
-    setSamplers(gl, this.project, [...ARRAYS, "order"]);
-    this.splat = program(gl, SPLAT_VERTEX, SPLAT_FRAGMENT);
-    this.splatAt = uniforms(gl, this.splat, SPLAT_UNIFORMS);
-    setSamplers(gl, this.splat, ["place", "look"]);
+    const samplers = [...ARRAYS, "order"];
+    this.project = new Program(gl, COVER_VERTEX, PROJECT_FRAGMENT, PROJECT_UNIFORMS, samplers);
+    const made = ["place", "look"];
+    this.splat = new Program(gl, SPLAT_VERTEX, SPLAT_FRAGMENT, SPLAT_UNIFORMS, made);
     this.textures = makeTextures(gl);
     this.projection = new Projection(gl);
     this.quads = makeQuads(gl);
+  }
+
+  /** Whether drawing would not wait for the shader compiler. */
+  get isReady(): boolean {
+    return this.project.isReady && this.splat.isReady;
   }
 
   /** Bytes that the last frame sent to the GPU. */
@@ -67,9 +66,9 @@ export class Splats {
 
   /** First pass: ellipses and colours of all Gaussians in a view. Binds a framebuffer of its own. */
   prepare(view: View, kernel: number): void {
-    const { gl, projectAt: at } = this;
+    const { gl } = this;
     if (this.drawn === 0) return;
-    gl.useProgram(this.project);
+    const at = this.project.use();
     bind(gl, [...ARRAYS.map((name) => this.textures[name].texture), this.projection.order]);
     setView(gl, at, view);
     gl.uniform3fv(at.u_eye, [...center(view.rotation, view.translation)]);
@@ -84,32 +83,29 @@ export class Splats {
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }
 
-  /** Second pass: into the framebuffer that is bound, premultiplied, back to front. */
-  draw(view: View): void {
+  /**
+   * Second pass: into the framebuffer that is bound, premultiplied, back to front.
+   *
+   * @param part of `parts` that are drawn one after the other, the farthest first.
+   */
+  draw(view: View, part = 0, parts = 1): void {
     const { gl } = this;
-    if (this.drawn === 0) return;
-    gl.useProgram(this.splat);
+    const batches = Math.ceil(this.drawn / BATCH);
+    const [from, to] = [part, part + 1].map((i) => Math.round((i * batches) / parts)) as [number, number];
+    if (from === to) return;
+    const at = this.splat.use();
     bind(gl, [this.projection.place, this.projection.look]);
-    gl.uniform2f(this.splatAt.u_size, view.width, view.height);
-    gl.uniform1i(this.splatAt.u_count, this.drawn);
+    gl.uniform2f(at.u_size, view.width, view.height);
+    gl.uniform1i(at.u_count, this.drawn);
+    gl.uniform1i(at.u_first, from);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     gl.bindVertexArray(this.quads);
-    const batches = Math.ceil(this.drawn / BATCH);
     const quads = Math.min(this.drawn, BATCH);
-    gl.drawElementsInstanced(gl.TRIANGLES, 6 * quads, gl.UNSIGNED_SHORT, 0, batches);
+    gl.drawElementsInstanced(gl.TRIANGLES, 6 * quads, gl.UNSIGNED_SHORT, 0, to - from);
     gl.bindVertexArray(null);
     gl.disable(gl.BLEND);
   }
-}
-
-function setSamplers(
-  gl: WebGL2RenderingContext,
-  of: WebGLProgram,
-  names: readonly string[],
-): void {
-  gl.useProgram(of);
-  names.forEach((name, unit) => gl.uniform1i(gl.getUniformLocation(of, `u_${name}`), unit));
 }
 
 /** Bind textures to units 0, 1, 2 ... */

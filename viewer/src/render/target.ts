@@ -1,7 +1,7 @@
 /** Where the splats are blended before the picture goes to the canvas. */
 
 import { COVER_VERTEX, PRESENT_FRAGMENT } from "./shaders.ts";
-import { program, uniforms } from "./gl.ts";
+import { Program } from "./gl.ts";
 
 /**
  * A floating-point picture (8 bits where the GPU cannot blend halves): hundreds of layers of 8 bits
@@ -11,8 +11,7 @@ export class Target {
   readonly framebuffer: WebGLFramebuffer;
   readonly isFloat: boolean;
   private readonly texture: WebGLTexture;
-  private readonly present: WebGLProgram;
-  private readonly at: Record<"u_picture" | "u_background", WebGLUniformLocation | null>;
+  private readonly present: Program<"u_background">;
   private width = 0;
   private height = 0;
 
@@ -22,8 +21,7 @@ export class Target {
       gl.getExtension("EXT_color_buffer_half_float") !== null;
     this.framebuffer = gl.createFramebuffer();
     this.texture = gl.createTexture();
-    this.present = program(gl, COVER_VERTEX, PRESENT_FRAGMENT);
-    this.at = uniforms(gl, this.present, ["u_picture", "u_background"]);
+    this.present = new Program(gl, COVER_VERTEX, PRESENT_FRAGMENT, ["u_background"], ["picture"]);
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
     for (const [name, value] of [
       [gl.TEXTURE_MIN_FILTER, gl.LINEAR],
@@ -35,14 +33,25 @@ export class Target {
     }
   }
 
-  /** Make it `width` x `height` pixels, clear it and draw into it from now on. */
+  /** Make it `width` x `height` pixels and clear it. */
   begin(width: number, height: number): void {
     const { gl } = this;
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.framebuffer);
     if (width !== this.width || height !== this.height) this.resize(width, height);
-    gl.viewport(0, 0, width, height);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
+  }
+
+  /** Draw into it from now on. */
+  bind(): void {
+    const { gl } = this;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.framebuffer);
+    gl.viewport(0, 0, this.width, this.height);
+  }
+
+  /** Whether presenting would not wait for the shader compiler. */
+  get isReady(): boolean {
+    return this.present.isReady;
   }
 
   /** Put the picture over the background into a part of another framebuffer (null: the canvas). */
@@ -55,11 +64,10 @@ export class Target {
     gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
     gl.viewport(...viewport);
     gl.disable(gl.BLEND);
-    gl.useProgram(this.present);
+    const at = this.present.use();
     gl.activeTexture(gl.TEXTURE0);
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
-    gl.uniform1i(this.at.u_picture, 0);
-    gl.uniform3f(this.at.u_background, background[0] ?? 0, background[1] ?? 0, background[2] ?? 0);
+    gl.uniform3f(at.u_background, background[0] ?? 0, background[1] ?? 0, background[2] ?? 0);
     gl.bindVertexArray(null);
     gl.drawArrays(gl.TRIANGLES, 0, 3);
   }

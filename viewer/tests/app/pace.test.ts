@@ -24,3 +24,13 @@ test("a picture of another size than moving ones says nothing about theirs", () 
   pace.took(0.02, 1);
   assert.ok(pace.stillAfter < stillAfter);
 });
+
+test("a slow picture in full is drawn in parts, a quick one at once", () => {
+  const pace = new Pace(true);
+  pace.took(0.04, 0.25);
+  assert.ok(pace.parts > 8);
+  pace.took(0.3, 1);
+  assert.equal(pace.parts, 5);
+  pace.took(0.01, 1);
+  assert.equal(pace.parts, 1);
+});

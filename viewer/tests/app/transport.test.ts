@@ -10,6 +10,7 @@ const later = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 
 class Stub implements Stream {
   readonly asked: number[] = [];
   readonly released: number[] = [];
+  readonly givenUp: number[] = [];
   readonly prefetched: [number, number][] = [];
   held: (() => void)[] | null = null;
   readonly info: StreamInfo;
@@ -26,8 +27,9 @@ class Stub implements Stream {
   timeOf(frame: number): number {
     return this.start + frame / 10;
   }
-  async requestFrame(frame: number): Promise<FrameData> {
+  async requestFrame(frame: number, signal?: AbortSignal): Promise<FrameData> {
     this.asked.push(frame);
+    signal?.addEventListener("abort", () => this.givenUp.push(frame));
     if (this.held) await new Promise<void>((resolve) => this.held!.push(resolve));
     if (frame === 13) throw new Error("frame 13 is damaged");
     return this.frame(frame);
@@ -110,14 +112,36 @@ test("a damaged frame is reported once and passed over", async () => {
   assert.ok(!seen.includes(13) && seen.includes(14));
 });
 
-test("seeking asks for the last wish only", async () => {
+test("a jump gives up what is under way and asks at once", async () => {
   const stream = new Stub();
   const { transport, seen, run } = started(stream);
   await run(0.05);
   stream.held = [];
   transport.seekFrame(3);
+  assert.deepEqual(stream.asked, [0, 3]);
+  transport.seekFrame(9);
+  assert.deepEqual(stream.asked, [0, 3, 9]);
+  assert.deepEqual(stream.givenUp, [3]);
+  const [late, wanted] = stream.held.splice(0);
+  wanted!();
   await run(0.1);
-  for (const frame of [4, 7, 9]) transport.seekFrame(frame);
+  late!(); // it was done all the same
+  stream.held = null;
+  await run(0.3);
+  assert.deepEqual(seen, [0, 9]);
+  assert.deepEqual(stream.released, [3]);
+  assert.equal(transport.frame, 9);
+  assert.equal(transport.isArrived, true);
+});
+
+test("while the timeline is dragged the last wish is asked for next", async () => {
+  const stream = new Stub();
+  const { transport, seen, run } = started(stream);
+  await run(0.05);
+  stream.held = [];
+  transport.seekFrame(3, true);
+  await run(0.1);
+  for (const frame of [4, 7, 9]) transport.seekFrame(frame, true);
   await run(0.5);
   assert.equal(transport.isWaiting, true);
   stream.held.splice(0).forEach((go) => go());

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { StreamClient } from "../../src/fvv/client.ts";
+import { EarlyWorker, StreamClient } from "../../src/fvv/client.ts";
 import type { FromWorker, ToWorker, WireFrame } from "../../src/fvv/messages.ts";
 import { Timeline } from "../../src/fvv/timeline.ts";
-import type { StreamInfo } from "../../src/fvv/types.ts";
+import type { StreamInfo, StreamOptions } from "../../src/fvv/types.ts";
 
 (globalThis as { document?: unknown }).document ??= { baseURI: "http://host/player/" };
 
@@ -61,10 +61,10 @@ function wire(frame: number, place: number, look: number, more: Partial<WireFram
   };
 }
 
-async function open() {
+async function open(options: StreamOptions = {}) {
   const worker = new FakeWorker();
-  const makeWorker = () => worker as unknown as Worker;
-  const opening = StreamClient.open({ url: "../a.fvv" }, { makeWorker });
+  const early = new EarlyWorker(worker as unknown as Worker);
+  const opening = StreamClient.open({ url: "../a.fvv" }, options, null, early);
   worker.say({ type: "opened", info: INFO });
   return { worker, client: await opening };
 }
@@ -115,11 +115,47 @@ test("requests that are refused, and errors that nobody listened to yet", async 
 
 test("a file that cannot be opened ends the worker", async () => {
   const worker = new FakeWorker();
-  const makeWorker = () => worker as unknown as Worker;
-  const opening = StreamClient.open({ url: "a.fvv" }, { makeWorker });
+  const early = new EarlyWorker(worker as unknown as Worker);
+  const opening = StreamClient.open({ url: "a.fvv" }, {}, null, early);
   worker.say({ type: "error", message: "There is no a.fvv (404)." });
   await assert.rejects(opening, /There is no a.fvv/);
   assert.ok(worker.terminated);
+});
+
+test("a worker that fails before it is told what to open is not waited for", async () => {
+  const worker = new FakeWorker();
+  const early = new EarlyWorker(worker as unknown as Worker);
+  worker.onerror?.({ message: "" });
+  const opening = StreamClient.open({ url: "a.fvv" }, {}, null, early);
+  await assert.rejects(opening, /decoder did not start: its script is missing/);
+});
+
+test("frame 0 comes unasked, and goes back if another is asked for first", async () => {
+  const wanted = await open({ fromStart: true });
+  wanted.worker.say({ type: "frame", id: 0, frame: wire(0, 1, 1) });
+  assert.equal((await wanted.client.requestFrame(0)).frame, 0);
+  assert.ok(!wanted.worker.posted.some(({ type }) => type === "frame"));
+  void wanted.client.requestFrame(0); // once more: now it is asked for
+  assert.ok(wanted.worker.posted.some(({ type }) => type === "frame"));
+
+  const { worker, client } = await open({ fromStart: true });
+  const asked = client.requestFrame(4);
+  worker.say({ type: "frame", id: 0, frame: wire(0, 1, 1) });
+  worker.say({ type: "frame", id: 1, frame: wire(4, 2, 2) });
+  assert.equal((await asked).frame, 4);
+  assert.equal(given(worker).length, 5);
+});
+
+test("who gives a request up says so, once", async () => {
+  const { worker, client } = await open();
+  const abort = new AbortController();
+  const asked = client.requestFrame(7, abort.signal);
+  abort.abort();
+  worker.say({ type: "refused", id: 1, message: "This frame is not asked for any more." });
+  await assert.rejects(asked, /not asked for/);
+  abort.abort();
+  const told = worker.posted.filter(({ type }) => type === "cancel");
+  assert.deepEqual(told, [{ type: "cancel", id: 1 }]);
 });
 
 test("live frames that come early are kept for the listener, the newest of them", async () => {

@@ -15,6 +15,7 @@ export const OPTIONS: PlayerOptions = {
   cacheBytes: 2 ** 26,
   snapshotBytes: 2 ** 26,
   wholeFileBytes: 2 ** 26,
+  fromStart: false,
   limits: DEFAULT_LIMITS,
 };
 

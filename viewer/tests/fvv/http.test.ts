@@ -11,22 +11,29 @@ interface Server {
   ranges?: boolean;
   /** Answers to give first, as status codes; 0 breaks the connection. */
   failures?: number[];
+  /** Whether it knows ranges that are counted from the end. */
+  tails?: boolean;
   /** Bytes that bodies are cut or padded to, as compression on the way does. */
   spoil?: boolean;
 }
 
 /** A server of one file, and the ranges that it was asked for. */
-function serve(data: Uint8Array, { ranges = true, failures = [], spoil = false }: Server = {}) {
+function serve(
+  data: Uint8Array,
+  { ranges = true, tails = true, failures = [], spoil = false }: Server = {},
+) {
   const asked: [number, number][] = [];
   const answer: typeof fetch = async (_, init) => {
-    const failure = failures.shift();
+    const range = new Headers(init?.headers).get("Range");
+    const match = /^bytes=(\d*)-(\d+)$/.exec(range ?? "")!;
+    const fromEnd = match[1] === "";
+    const failure = fromEnd ? undefined : failures.shift();
     if (failure === 0) throw new TypeError("connection reset");
     if (failure !== undefined) return new Response(null, { status: failure });
-    const range = new Headers(init?.headers).get("Range");
-    const match = /^bytes=(\d+)-(\d+)$/.exec(range ?? "")!;
     if (!ranges) return new Response(data as BodyInit);
-    const start = Number(match[1]);
-    const end = Math.min(Number(match[2]) + 1, data.length);
+    if (fromEnd && !tails) return new Response(null, { status: 416 });
+    const start = fromEnd ? Math.max(0, data.length - Number(match[2])) : Number(match[1]);
+    const end = fromEnd ? data.length : Math.min(Number(match[2]) + 1, data.length);
     asked.push([start, end]);
     if (start >= data.length) return new Response(null, { status: 416 });
     const body = data.slice(start, spoil ? end - 1 : end);
@@ -89,5 +96,6 @@ test("what a server refuses is said in a sentence", async () => {
   await assert.rejects(open(416), /is empty/);
   await assert.rejects(open(500), /the server answers 500/);
   const { answer } = serve(makeFile(makeFrames(4)), { spoil: true });
-  await assert.rejects(openUrl("http://host/a", options(answer)), /without compression on the way/);
+  const opening = openUrl("http://host/a", options(answer)).then((source) => Viewing.open(source));
+  await assert.rejects(opening, /without compression on the way/);
 });
