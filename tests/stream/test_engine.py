@@ -17,6 +17,7 @@ from igs.render import render
 from igs.render.images import to_float
 from igs.scene import Box, MultiViewFrame
 from igs.stream import MultiViewEngine, StreamFrame
+from igs.stream.predict import network_images
 
 from .conftest import ToySource, toy_gaussians
 
@@ -273,3 +274,17 @@ def test_without_any_camera_a_key_frame_is_held(toy_config: RunConfig) -> None:
     frames = run(toy_config, FailingCameras(4, {3: set(ToySource().cameras)}))
     assert frames[3].refinement is None
     assert equal(frames[3].gaussians, toy_gaussians())
+
+
+def test_network_images_of_another_size_are_made_from_the_working_images() -> None:
+    frame = ToySource().frame(0)
+    white = {name: np.full((48, 48, 3), 255, np.uint8) for name in frame.images}
+    given = replace(frame, network_images=white)
+    for size, same_as in ((48, None), (32, frame)):
+        images = network_images(given, ["cam00"], size, antialias=True)
+        assert images["cam00"].shape == (size, size, 3)
+        if same_as is None:
+            assert bool((images["cam00"] == 255).all())
+        else:
+            plain = network_images(same_as, ["cam00"], size, antialias=True)
+            assert torch.equal(images["cam00"], plain["cam00"])
