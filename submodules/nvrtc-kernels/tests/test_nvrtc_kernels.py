@@ -161,9 +161,14 @@ class FakeDriver:
         self.current = context
         return (0,)
 
-    def cuModuleLoadData(self, _image: bytes) -> tuple[int, str]:  # noqa: N802
+    def cuModuleLoadData(self, image: bytes) -> tuple[int, str | None]:  # noqa: N802
+        if image == b"damaged":
+            return 200, None
         self.loaded.append(self.device)
         return 0, f"module on {self.device}"
+
+    def cuGetErrorString(self, status: int) -> tuple[int, bytes]:  # noqa: N802
+        return 0, f"error {status}".encode()
 
     def cuModuleGetFunction(self, module: str, name: bytes) -> tuple[int, str]:  # noqa: N802
         return 0, f"{name.decode()} of {module}"
@@ -217,6 +222,23 @@ def test_preparing_for_another_gpu_leaves_the_current_one(
     CudaLauncher().prepare(others, torch.device("cuda", 1))
     assert driver.loaded == [1, 1, 1]
     assert driver.device == 0
+
+
+def test_damaged_code_in_the_cache_is_compiled_anew(
+    driver: FakeDriver, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file cut short by a full disk must not stop every later start."""
+
+    def code_for(_program: Program, _capability: int, anew: bool = False) -> Code:
+        return Code(b"whole", "log") if anew else Code(b"damaged", kept=True)
+
+    monkeypatch.setattr(launcher_module, "code_for", code_for)
+    CudaLauncher().launch(program, "shift", 1, 64, Args(), torch.device("cuda", 0))
+    assert driver.loaded == [0]
+    assert len(driver.launched) == 1
+    monkeypatch.setattr(launcher_module, "code_for", lambda *_: Code(b"damaged", "log"))
+    with pytest.raises(RuntimeError, match="loading shift: error 200"):
+        CudaLauncher().launch(program, "shift", 1, 64, Args(), torch.device("cuda", 0))
 
 
 @pytest.mark.skipif(emulator.compiler() is None, reason="needs a C++ compiler")

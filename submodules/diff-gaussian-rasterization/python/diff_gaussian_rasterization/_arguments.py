@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from diff_gaussian_rasterization._checks import check_one_device, check_sh, check_tensor
 from diff_gaussian_rasterization._engine import FEATURE, OUTPUTS, Inputs
+from diff_gaussian_rasterization._tiles import TILE
 from diff_gaussian_rasterization.view import View
 
 
@@ -36,23 +36,6 @@ def _beside_means(name: str, value: Tensor, device: torch.device) -> Tensor:
             f"all tensors must be on one device: means is on {device}, {name} on {value.device}"
         )
     return value
-
-
-TILE = 16  # pixels, both ways
-
-
-def tiles_of(pixels: Tensor) -> Tensor:
-    """Tiles that hold at least one marked pixel: what ``active_tiles`` of a call takes.
-
-    Args:
-        pixels: (..., H, W) bool.
-
-    Returns:
-        (..., ceil(H / 16), ceil(W / 16)) bool on the same device.
-    """
-    height, width = pixels.shape[-2:]
-    padded = pad(pixels, (0, -width % TILE, 0, -height % TILE))
-    return padded.unflatten(-1, (-1, TILE)).any(-1).unflatten(-2, (-1, TILE)).any(-2)
 
 
 def checked_active(active: Tensor | None, view: View, device: torch.device) -> Tensor | None:

@@ -14,7 +14,6 @@ from diff_gaussian_rasterization._arguments import (
     checked_background,
     checked_inputs,
     checked_view,
-    tiles_of,
     wanted,
 )
 from diff_gaussian_rasterization._checks import check_tensor
@@ -28,6 +27,7 @@ from diff_gaussian_rasterization._engine import (
     forward_pass,
 )
 from diff_gaussian_rasterization._graphs import outside_graphs
+from diff_gaussian_rasterization._tiles import tiles_of
 from diff_gaussian_rasterization.view import View
 
 __all__ = [

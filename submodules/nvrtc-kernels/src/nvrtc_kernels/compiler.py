@@ -24,10 +24,12 @@ class Code:
     Attributes:
         image: what the driver loads.
         log: the compiler's log, empty where the code came from the cache.
+        kept: whether it came from the cache.
     """
 
     image: bytes
     log: str = ""
+    kept: bool = False
 
 
 def _nvrtc() -> Any:
@@ -125,8 +127,13 @@ def _text(size_of: Any, read: Any, handle: Any) -> bytes:
     return buffer
 
 
-def code_for(program: Program, capability: int) -> Code:
+def code_for(program: Program, capability: int, anew: bool = False) -> Code:
     """The program's code for a GPU: from the cache, or compiled now and kept.
+
+    Args:
+        program: the source and its macros.
+        capability: of the GPU, such as 90.
+        anew: compile, whatever the cache holds.
 
     Raises:
         CudaUnavailableError: no compiler, or no code for such a GPU.
@@ -135,9 +142,9 @@ def code_for(program: Program, capability: int) -> Code:
     target = target_of(capability)
     major, minor = nvrtc_version()
     name = f"{program.file.stem}-{target}-nvrtc{major}.{minor}-{program.digest()}.bin"
-    stored = cache.load(name)
+    stored = None if anew else cache.load(name)
     if stored is not None:
-        return Code(stored)
+        return Code(stored, kept=True)
     start = time.perf_counter()
     code = compile_program(program, target)
     logger.debug("%s for %s: %.1f s", program.label, target, time.perf_counter() - start)

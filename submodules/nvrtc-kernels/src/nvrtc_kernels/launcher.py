@@ -15,13 +15,14 @@ from typing import Any, Protocol
 
 import torch
 
-from nvrtc_kernels.compiler import code_for
+from nvrtc_kernels.compiler import Code, code_for
 from nvrtc_kernels.errors import INSTALL, CudaUnavailableError
 from nvrtc_kernels.program import Program
 
 logger = logging.getLogger(__name__)
 
 COMPILERS = 4  # programs compiled side by side
+DAMAGED = (200, 209, 218, 300)  # the driver's words for code that it cannot read
 
 
 class Launcher(Protocol):
@@ -115,7 +116,7 @@ class CudaLauncher:
         capability = _capability(index)
         with ThreadPoolExecutor(COMPILERS) as pool:
             codes = list(pool.map(lambda program: code_for(program, capability), missing))
-        if any(code.log for code in codes):
+        if not all(code.kept for code in codes):
             logger.info(
                 "compiled %d CUDA programs in %.1f s (kept for the next start)",
                 len(missing),
@@ -123,22 +124,26 @@ class CudaLauncher:
             )
         with self._on(index):
             for program, code in zip(missing, codes, strict=True):
-                self._load_image(program, index, code.image)
+                self._load_image(program, index, code)
 
     def _load(self, program: Program, kernel: str, index: int) -> Any:
         if (program, index) not in self._modules:
-            self._load_image(program, index, code_for(program, _capability(index)).image)
+            self._load_image(program, index, code_for(program, _capability(index)))
         found = _driver().cuModuleGetFunction(self._modules[program, index], kernel.encode())
         function = _check(found, f"finding {kernel} in {program.label}")
         self._functions[program, kernel, index] = function
         return function
 
-    def _load_image(self, program: Program, index: int, image: bytes) -> None:
+    def _load_image(self, program: Program, index: int, code: Code) -> None:
         with self._lock:
             if (program, index) in self._modules:
                 return
-            module = _check(_driver().cuModuleLoadData(image), f"loading {program.label}")
-            self._modules[program, index] = module
+            loaded = _driver().cuModuleLoadData(code.image)
+            if int(loaded[0]) in DAMAGED and code.kept:
+                logger.warning("%s: the kept code is damaged, compiling it anew", program.label)
+                code = code_for(program, _capability(index), anew=True)
+                loaded = _driver().cuModuleLoadData(code.image)
+            self._modules[program, index] = _check(loaded, f"loading {program.label}")
 
     @contextmanager
     def _on(self, index: int) -> Iterator[None]:

@@ -15,6 +15,7 @@ import torch
 from nvrtc_kernels import CudaLauncher, Launcher, Program
 from torch import Tensor
 
+from diff_gaussian_rasterization._tiles import TILE
 from diff_gaussian_rasterization.cuda import programs
 from diff_gaussian_rasterization.cuda.args import (
     COORD,
@@ -26,7 +27,6 @@ from diff_gaussian_rasterization.cuda.args import (
     RasterArgs,
 )
 
-TILE = 16
 SHORT_KEYS = 2**15 - 1  # tiles that 16-bit sort keys can tell apart
 NONE = 2**31 - 1  # what the reports hold where nothing was found
 MOST_PAIRS = NONE - 1024  # the kernels step by up to 256 beyond the end, in 32 bits
