@@ -141,8 +141,8 @@ def _colors_apart(read: Any, ply: Columns) -> str:
         mine += [ply["sh"][:, i] for i in range(3)]
 
     def color(sh: list[np.ndarray], d: np.ndarray) -> np.ndarray:
-        basis = (C0, -C1 * d[1], C1 * d[2], -C1 * d[0])
-        return sum(k * values for k, values in zip(basis, sh, strict=False)) + np.float64(0.5)
+        basis = np.array([C0, -C1 * d[1], C1 * d[2], -C1 * d[0]])[: len(sh)]
+        return 0.5 + np.tensordot(basis, np.stack(sh), axes=1)
 
     return most([color(mine, d) for d in directions], [color(theirs, FLIP @ d) for d in directions])
 

@@ -93,3 +93,37 @@ def test_a_lost_context_is_restored(page: Any, site: str, recording: Path):
     )
     after = capture(page, 4, rig()["front"])
     assert psnr(before, after) >= USUAL_DB
+
+
+IN_PARTS = """Object.defineProperty(igs.player.pace, "parts", { get: () => 3 })"""
+GIVEN_UP = """async (frame) => {
+  const { player } = igs;
+  const next = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  Object.defineProperty(player.pace, "parts", { get: () => 1000 });
+  player.setSize([161, 120]);
+  while (player.painting?.parts !== 1000) await next();
+  const { painting } = player;
+  player.transport.seekFrame(frame);
+  await player.shown(frame);
+  return painting.done;
+}"""
+
+
+def test_a_picture_drawn_in_parts(page: Any, tmp_path: Path):
+    """It is the same as one drawn at once, and a frame that is sought does not wait for it."""
+    path = write_recording(tmp_path / "large.fvv", stream(count=9000)[:3])  # three batches
+    with served(create_app(ServeConfig(recordings=str(path.parent)))) as address:
+        open_player(page, f"http://{address}/player/?recording=large.fvv")
+        page.evaluate("igs.player.setSize([160, 120])")
+        at_once = capture(page, 0, rig()["front"])
+        page.evaluate(IN_PARTS)
+        page.evaluate("igs.player.setSize([159, 120])")
+        in_parts = capture(page, 0, rig()["front"])
+        assert psnr(at_once, in_parts) > 60
+        assert page.evaluate("igs.player.drawing.scale") == 1
+    assert at_once.std() > 0.01
+
+
+def test_a_seek_gives_up_a_picture_in_parts(page: Any, site: str):
+    open_player(page, f"{site}/player/?recording=scene.fvv")
+    assert page.evaluate(GIVEN_UP, 7) is False
