@@ -77,6 +77,78 @@ test("a server without ranges sends the whole file, up to a limit", async () => 
   );
 });
 
+test("a server that knows no ranges from the end is asked for the index by its place", async () => {
+  const data = makeFile(makeFrames(60, { rows: 1500 }));
+  const { asked, answer } = serve(data, { tails: false });
+  const viewing = await Viewing.open(await openUrl("http://host/a.fvv", options(answer)));
+  assert.equal(viewing.player.info.frameCount, 60);
+  assert.ok(asked.some(([start, end]) => start > 2 ** 16 && end === data.length));
+});
+
+test("what has come of the beginning is read while the rest is on its way", async () => {
+  const data = new Uint8Array(3000).map((_, i) => i % 251);
+  let more: ReadableStreamDefaultController<Uint8Array>;
+  const body = new ReadableStream<Uint8Array>({ start: (controller) => void (more = controller) });
+  const headers = { "Content-Range": "bytes 0-2999/90000" };
+  const answer: typeof fetch = async (_, init) => {
+    const isTail = new Headers(init?.headers).get("Range")!.startsWith("bytes=-");
+    return isTail ? new Response(null, { status: 416 }) : new Response(body, { status: 206, headers });
+  };
+  const source = await openUrl("http://host/a", options(answer, { headBytes: 3000 }));
+  more!.enqueue(data.slice(0, 1000));
+  assert.deepEqual([...(await source.read(10, 12))], [10, 11]);
+  let come = false;
+  const rest = source.read(900, 1200).then((part) => ((come = true), part));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(come, false);
+  more!.enqueue(data.slice(1000));
+  more!.close();
+  assert.deepEqual([...(await rest)], [...data.subarray(900, 1200)]);
+});
+
+test("a jump ends requests that were only guessed, and does not wait for them", async () => {
+  const data = makeFile(makeFrames(200, { rows: 1500 }));
+  const { answer } = serve(data);
+  let stuck = false;
+  let ended = 0;
+  const slow: typeof fetch = (url, init) => {
+    if (!stuck) return answer(url, init);
+    return new Promise((_, reject) => {
+      init!.signal!.addEventListener("abort", () => {
+        ended++;
+        reject(new DOMException("given up", "AbortError"));
+      });
+    });
+  };
+  const headBytes = data.length >> 3; // holds frame 0
+  const source = await openUrl("http://host/a.fvv", options(slow, { headBytes }));
+  const viewing = await Viewing.open(source);
+  stuck = true; // from here on what is read ahead
+  await viewing.frame(0);
+  stuck = false;
+  assert.equal((await viewing.frame(199)).frame, 199);
+  assert.ok(ended > 0);
+});
+
+test("a frame that is given up is not waited for", async () => {
+  const data = makeFile(makeFrames(60, { rows: 1500 }));
+  const { answer } = serve(data);
+  let stuck = false;
+  const slow: typeof fetch = (url, init) =>
+    stuck ? new Promise(() => undefined) : answer(url, init);
+  const headBytes = data.length >> 3; // holds frame 0
+  const source = await openUrl("http://host/a.fvv", options(slow, { headBytes }));
+  const viewing = await Viewing.open(source);
+  stuck = true;
+  const abort = new AbortController();
+  const have = { place: 0, look: 0, sh: 0 };
+  const late = viewing.player.frame(59, have, abort.signal);
+  const next = viewing.frame(0); // behind it in the queue
+  abort.abort();
+  await assert.rejects(late, /not asked for any more/);
+  assert.equal((await next).frame, 0);
+});
+
 test("busy servers and broken connections are tried again", async () => {
   const data = makeFile(makeFrames(4));
   const { answer } = serve(data, { failures: [503, 0, 429] });
