@@ -13,42 +13,33 @@ import os
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from igs.config import ConfigError
-from igs.config.schema import DensifyConfig, RefineConfig
-from igs.config.serve import CameraInput, LiveConfig
-from igs.frame0 import make_frame0
+from igs.config.serve import LiveConfig
 from igs.frame0.camera_color import read_camera_colors
 from igs.frame0.corrected_source import ColorCorrectedSource
-from igs.gaussians import Gaussians, read_ply
-from igs.scene import Box, Camera, FrameSource, MultiViewFrame, read_box, read_rig
+from igs.gaussians import Gaussians
+from igs.scene import FrameSource, read_rig
 from igs.serve.live_source import LiveSource, working_rig
-from igs.serve.publisher import (
-    PublishedFrame,
-    Publisher,
-    Recording,
-    recording_path,
-    stale_of,
-    write_report,
+from igs.serve.opening import (
+    ContinuedSource,
+    found_input,
+    load_gaussians,
+    open_box,
+    optimise_frame0,
+    warm_up,
 )
-from igs.stream import MultiViewEngine, refine_key_frame
+from igs.serve.outbox import Outbox
+from igs.serve.publisher import Publisher, Recording, recording_path, stale_of, write_report
+from igs.stream import MultiViewEngine
 from igs.stream.inputs import open_network
-from igs.stream.views import assign_views
 
 logger = logging.getLogger(__name__)
-
-_STATUS_SECONDS = 0.5
-_FRAMES_IN_PIPE = 64
 
 
 @dataclass(frozen=True)
@@ -70,73 +61,6 @@ class WorkerJob:
 
 class _Stopped(Exception):  # noqa: N818 - no error, but the way out of the optimiser
     """The session was stopped while its first frame was made."""
-
-
-class Outbox:
-    """Hands messages to the pipe in a thread of its own, and never makes the engine wait.
-
-    When the other side does not read, frames are dropped up to the next intra frame.
-    """
-
-    def __init__(self, connection: Connection, status: Any) -> None:
-        self._connection, self._status = connection, status
-        self._queue: deque[tuple] = deque()
-        self._changed = threading.Condition()
-        self._closed, self._broken, self._waiting = False, False, False
-        self.dropped = 0
-        self._due = time.monotonic() + _STATUS_SECONDS  # of the next status
-        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
-        self._thread.start()
-
-    def header(self, data: bytes) -> None:
-        """Send the start of the stream."""
-        self._put(("header", data))
-
-    def frame(self, frame: PublishedFrame) -> None:
-        """Send a frame, or drop it."""
-        with self._changed:
-            full = len(self._queue) >= _FRAMES_IN_PIPE
-            if full or (self._waiting and not frame.intra):
-                self._waiting = self._waiting or frame.reference
-                self.dropped += 1
-                return
-            self._waiting = False
-        self._put(("frame", frame))
-
-    def close(self, *last: tuple) -> None:
-        """Send what is left and these, then end."""
-        with self._changed:
-            self._queue.extend(last)
-            self._closed = True
-            self._changed.notify_all()
-        self._thread.join(10)
-
-    def _put(self, message: tuple) -> None:
-        with self._changed:
-            if not self._broken:
-                self._queue.append(message)
-                self._changed.notify_all()
-
-    def _run(self) -> None:
-        try:
-            while (message := self._next()) is not None:
-                self._connection.send(message)
-        except OSError:  # the server is gone; the session ends by itself
-            with self._changed:
-                self._broken = True
-                self._queue.clear()
-
-    def _next(self) -> tuple | None:
-        while True:
-            if time.monotonic() >= self._due and not self._closed:
-                self._due = time.monotonic() + _STATUS_SECONDS
-                return ("status", self._status())
-            with self._changed:
-                if self._queue:
-                    return self._queue.popleft()
-                if self._closed:
-                    return None
-                self._changed.wait(max(self._due - time.monotonic(), 0.0))
 
 
 def run_worker(job: WorkerJob, connection: Connection) -> None:
@@ -183,17 +107,17 @@ class _Worker:
         """Reconstruct until stopped or until all cameras have ended."""
         config, job = self.config, self.job
         rig = read_rig(job.root / config.rig, undistort=config.undistort)
-        inputs = [_found(entry, job.root) for entry in config.inputs]
+        inputs = [found_input(entry, job.root) for entry in config.inputs]
         source = LiveSource(working_rig(rig, config.size), inputs, config.ingest)
         self._source = source
         if config.record:
             path = recording_path(job.recordings, config.name, self._started)
             self._recording = Recording(path, job.recording_bytes)
-        gaussians = self._loaded()
-        box = _open_box(config, job.root)
+        gaussians = load_gaussians(config, job.root)
+        box = open_box(config, job.root)
         network = open_network(config.motion)
         if gaussians is not None and config.refine.num_iterations():
-            _warm_up(gaussians, config)
+            warm_up(gaussians, config)
         if self._stop.is_set():
             return
         self._state = "waiting"
@@ -265,12 +189,6 @@ class _Worker:
         if self._source is not None:
             self._source.stop()
 
-    def _loaded(self) -> Gaussians | None:
-        frame0 = self.config.frame0
-        if frame0.mode != "load" or frame0.ply is None:
-            return None
-        return read_ply(self.job.root / frame0.ply).to(self.config.device)
-
     def _begin(
         self, source: LiveSource, gaussians: Gaussians | None
     ) -> tuple[FrameSource, Gaussians | None]:
@@ -280,40 +198,25 @@ class _Worker:
         if self._stop.is_set() or first is None:
             self._note = "no frame came"
             return source, None
-        given: FrameSource = _Continued(source, first, frames)
+        given: FrameSource = ContinuedSource(source, first, frames)
+        colors = None
         if gaussians is None:
             self._state = "frame0"
-            gaussians, given = self._optimise(source, first, given)
+            gaussians, colors = optimise_frame0(
+                self.config,
+                source,
+                first,
+                root=self.job.root,
+                scratch=self.job.recordings,
+                progress=self._frame0_progress,
+            )
             source.rebase(1 / source.fps)
         elif self.config.frame0.colors is not None:
             colors = read_camera_colors(self.job.root / self.config.frame0.colors)
+        if colors is not None:
             given = ColorCorrectedSource(given, colors)
         self._state = "live"
         return given, gaussians
-
-    def _optimise(
-        self, source: LiveSource, first: MultiViewFrame, given: FrameSource
-    ) -> tuple[Gaussians, FrameSource]:
-        config = self.config
-        roles = assign_views(config.views, source.cameras)
-        names = [name for name in roles.training if name not in first.stale]
-        colors = self.job.recordings / f".{config.name}.camera_colors.json"
-        gaussians = make_frame0(
-            config.frame0,
-            [source.cameras[name] for name in names],
-            first.images,
-            root=self.job.root,
-            ply=None,
-            background=torch.tensor(config.background, device=config.device),
-            seed=config.seed,
-            stations=list(source.cameras.values()),
-            colors_file=colors,
-            progress=self._frame0_progress,
-        )
-        if colors.is_file():
-            given = ColorCorrectedSource(given, read_camera_colors(colors))
-            colors.unlink()
-        return gaussians, given
 
     def _frame0_progress(self, stage: str, done: int, total: int, note: str) -> None:
         self._note = f"{stage} {done} of {total} {note}".strip()
@@ -332,67 +235,3 @@ class _Worker:
             self._encode_seconds += publisher.encode_seconds
             if self._stop.is_set():
                 return
-
-
-class _Continued:
-    """A live source whose first frame has been taken already."""
-
-    def __init__(
-        self, source: LiveSource, first: MultiViewFrame, rest: Iterator[MultiViewFrame]
-    ) -> None:
-        self._source, self._frames = source, chain([first], rest)
-
-    @property
-    def cameras(self) -> Mapping[str, Camera]:
-        return self._source.cameras
-
-    @property
-    def num_frames(self) -> int | None:
-        return None
-
-    @property
-    def fps(self) -> float:
-        return self._source.fps
-
-    def frames(self, start: int = 0) -> Iterator[MultiViewFrame]:
-        """The first frame and those that follow; once."""
-        if start:
-            raise ValueError(f"frames: a live source cannot begin at frame {start}")
-        return self._frames
-
-
-def _found(entry: CameraInput, root: Path) -> CameraInput:
-    """An input with a file's path made whole."""
-    path = root / entry.url
-    return replace(entry, url=str(path)) if path.is_file() else entry
-
-
-def _warm_up(gaussians: Gaussians, config: LiveConfig) -> None:
-    """Refine a few Gaussians and throw them away: the first step loads and compiles code.
-
-    On a slow disk that takes many seconds, which the first live frames should not wait for.
-    """
-    camera = Camera("warm up", 16, 16, 16.0, 16.0, 8.0, 8.0, np.eye(4))
-    once = RefineConfig(iterations=1, densify=DensifyConfig(enabled=False))
-    refine_key_frame(
-        gaussians.select(torch.arange(min(len(gaussians), 8), device=gaussians.device)),
-        [camera],
-        {camera.name: np.zeros((16, 16, 3), np.uint8)},
-        once,
-        extent=1.0,
-        background=torch.tensor(config.background, device=config.device),
-        generator=torch.Generator().manual_seed(0),
-    )
-
-
-def _open_box(config: LiveConfig, root: Path) -> Box | None:
-    box = config.box
-    if box.bounds is not None:
-        if len(box.bounds) != 2:
-            raise ConfigError("box.bounds: needs two corners, [[x, y, z], [x, y, z]]")
-        return Box(np.array(box.bounds[0]), np.array(box.bounds[1]))
-    if box.file is not None:
-        if not box.scene:
-            raise ConfigError("box.scene: name the entry of box.file")
-        return read_box(root / box.file, box.scene)
-    return None
