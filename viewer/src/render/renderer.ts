@@ -169,7 +169,7 @@ export class Renderer {
   }
 
   /**
-   * Draw nothing as soon as the shaders are compiled, for what graphics drivers do at a first draw;
+   * Draw what is not seen as soon as the shaders are compiled, for what graphics drivers do at a first draw;
    * so the first frame need not wait for it.
    */
   async warmUp(view: View, scale: number): Promise<void> {
@@ -287,12 +287,13 @@ export class Renderer {
   }
 }
 
-/** One Gaussian that cannot be seen. */
+/** One Gaussian, black over black: everything that draws comes to use, and nothing is seen. */
 const NOTHING: FrameData = {
   frame: -1, number: -1, time: 0, count: 1, isKey: false,
   placeVersion: -1, lookVersion: -1, shVersion: -1,
-  centers: new Float32Array(3), rotations: new Float32Array(4), scales: new Float32Array(3),
-  opacities: new Float32Array(1), colors: new Float32Array(3), shDegree: 0, sh: null,
+  centers: Float32Array.of(0, 0, 1), rotations: Float32Array.of(1, 0, 0, 0),
+  scales: new Float32Array(3).fill(0.01), opacities: Float32Array.of(0.5),
+  colors: new Float32Array(3).fill(-2), shDegree: 3, sh: new Float32Array(45),
 };
 
 /** What a depth order depends on: direction and offset. */
