@@ -23,7 +23,6 @@ EPILOG = """examples:
 SCENE holds sparse/0 (COLMAP), cameras.json or transforms.json, and images/ (or videos/, of which
 the first frame is taken). --resume needs the words the run was started with.
 """
-_MAY_DIFFER = ("output", "threads", "checkpoint_interval")  # of a run that is taken up
 
 
 def add_parser(subparsers: Any) -> None:
@@ -114,6 +113,7 @@ def _finished(config: Frame0RunConfig) -> dict[str, Any] | None:
     from igs.config.difference import first_difference
     from igs.config.frame0_run import Frame0RunConfig
     from igs.config.load import ConfigError, load_config
+    from igs.frame0.attempts import MAY_DIFFER
     from igs.frame0.run import CHECKPOINT, REPORT
     from igs.scene.files import read_json
 
@@ -121,7 +121,7 @@ def _finished(config: Frame0RunConfig) -> dict[str, Any] | None:
     if (root / CHECKPOINT).is_file() or not (root / REPORT).is_file():
         return None
     before = load_config(Frame0RunConfig, root / "config.yaml")
-    found = first_difference(asdict(before), asdict(config), _MAY_DIFFER)
+    found = first_difference(asdict(before), asdict(config), MAY_DIFFER)
     if found is not None:
         key, old, new = found
         raise ConfigError(
@@ -145,6 +145,8 @@ def _start_anew(config: Frame0RunConfig) -> None:
 def _print(report: dict[str, Any]) -> None:
     """One line a model: count, bytes and the figures of the test views."""
     print(f"{report['iterations']} iterations in {report['seconds_training']:.0f} s")
+    if "attempts" in report:
+        print(_attempts(report["attempts"]))
     for name in ("plain", "compressed"):
         figures = report.get(name)
         if figures is None:
@@ -157,3 +159,10 @@ def _print(report: dict[str, Any]) -> None:
                 f"SSIM {mean['ssim']:.4f}"
             )
         print(line)
+
+
+def _attempts(attempts: dict[str, Any]) -> str:
+    """Every attempt's seed and validation figure, and which was kept."""
+    figures = {run["seed"]: run["validation_psnr"] for run in attempts["runs"]}
+    listed = (f"{s} {'no figure' if p is None else f'{p:.2f} dB'}" for s, p in figures.items())
+    return f"{'attempts:':12} by seed {', '.join(listed)}; kept {attempts['kept_seed']}"

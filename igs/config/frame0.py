@@ -141,6 +141,8 @@ class Frame0Config:
     `iteration` of the trained first frame (such as 6000_compress; None takes the last). `colors` is
     the camera_colors.json that was learned with it, relative to data.root; None: there was none.
 
+    attempts: optimise so many times, with seeds seed, seed + 1, ..., and keep what is best on the
+    training cameras that `validation` sets aside; test views never take part.
     schedule_length: the run's length that all other iteration numbers here are meant for; they
     are stretched to `iterations`. None takes them as they are, as the originals do.
     original_order: densify before the optimiser's step, which loses that iteration's gradients, and
@@ -152,6 +154,7 @@ class Frame0Config:
     ply: Optional[str] = None
     iteration: Optional[str] = None
     colors: Optional[str] = None
+    attempts: int = 1
     iterations: int = 6000
     schedule_length: Optional[int] = None
     sh_degree: int = 3
@@ -187,8 +190,10 @@ def check_frame0(frame0: Frame0Config) -> None:
             "frame0.camera_color.enabled=true learn colours"
         )
     one_of("frame0.sh_degree", frame0.sh_degree, (0, 1, 2, 3))
-    for key in ("iterations", "sh_interval", "decay_steps", "filter_interval", "schedule_length"):
+    counts = ("attempts", "iterations", "sh_interval", "decay_steps", "filter_interval")
+    for key in (*counts, "schedule_length"):
         at_least(f"frame0.{key}", getattr(frame0, key), 1)
+    _check_attempts(frame0)
     for key in ("opacity_decay", "scale_decay", "sh_decay"):
         at_least(f"frame0.{key}", getattr(frame0, key), 0)
     share("frame0.lambda_l1", frame0.lambda_l1)
@@ -202,6 +207,15 @@ def check_frame0(frame0: Frame0Config) -> None:
     _check_init(frame0.init)
     _check_terms(frame0)
     _check_coarse_to_fine(frame0.coarse_to_fine)
+
+
+def _check_attempts(frame0: Frame0Config) -> None:
+    aside = frame0.validation
+    if frame0.attempts > 1 and not (aside.count or aside.cameras):
+        raise ConfigError(
+            f"frame0.attempts: {frame0.attempts} attempts are compared on training cameras that "
+            "are set aside; set frame0.validation.count=1 or more"
+        )
 
 
 def _check_density(density: Frame0Density) -> None:

@@ -96,6 +96,16 @@ def load_checkpoint(path: str | Path, trainer: Frame0Trainer) -> None:
         trainer.validation.best = Gaussians(**best).to(device) if best else None
 
 
+def checkpoint_seed(path: str | Path) -> int:
+    """The seed of the run that a checkpoint belongs to.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a damaged file.
+    """
+    return int(_read(Path(path))[1]["identity"]["seed"])
+
+
 def _identity(trainer: Frame0Trainer) -> dict[str, Any]:
     """What must be the same for the run to go on; through JSON, so that tuples are lists."""
     identity = {

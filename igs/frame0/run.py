@@ -1,8 +1,8 @@
 """A whole run on one instant: points, optimisation, saved models, renders, figures, compression.
 
 Everything lies in the output folder as `igs.frame0.outputs` describes, and beside it
-``checkpoint.safetensors`` while the run goes on, ``frame0.json`` (the figures) and
-``camera_colors.json`` where cameras have colours of their own.
+``checkpoint.safetensors`` while the run goes on (and finished attempts, see `igs.frame0.attempts`),
+``frame0.json`` (the figures) and ``camera_colors.json`` where cameras have colours of their own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import torch
 
 from igs.config.frame0_run import Frame0RunConfig, check_frame0_run
 from igs.config.load import to_yaml
+from igs.frame0.attempts import AttemptFiles, Trained, attempts_report, best_of_attempts
 from igs.frame0.camera_color import aligned, write_camera_colors
-from igs.frame0.checkpoint import load_checkpoint, save_checkpoint
+from igs.frame0.checkpoint import checkpoint_seed, load_checkpoint, save_checkpoint
 from igs.frame0.compress import MakeTrainer
 from igs.frame0.compress_run import compress_model
 from igs.frame0.initial import gaussians_from_points, initial_points, start_from_gaussians
@@ -90,43 +91,82 @@ class _Run:
         self.config, self.photographs, self._progress = config, photographs, progress
         self.root = Path(config.output)
         self.background = torch.tensor(config.background, device=config.device)
+        self._seconds_before = self._seconds_training = 0.0
 
     def do(self, resume: bool) -> dict[str, Any]:
-        started = time.perf_counter()
-        checkpoint = self.root / CHECKPOINT
-        takes_up = resume and checkpoint.is_file()
-        start, points = self._start()
-        model = self._folder(points)
-        frame0 = self.config.frame0
-        trainer = self._trainer(start)
-        if takes_up:
-            load_checkpoint(checkpoint, trainer)
-            logger.info("frame 0: taken up at iteration %d", trainer.iteration)
-        prepared = time.perf_counter()
-        best = trainer.run(
-            lambda done, total, loss: self._progress("frame0", done, total, f"loss {loss:.4f}"),
-            lambda at: self._keep(at, model, checkpoint),
+        frame0, checkpoint = self.config.frame0, self.root / CHECKPOINT
+        files = AttemptFiles(self.root, asdict(self.config))
+        if not resume:
+            files.remove()
+        (trainer, points), attempts = best_of_attempts(
+            frame0.attempts,
+            self.config.seed,
+            lambda seed, note: self._train(seed, note, files if resume else None),
+            files,
+            lambda seed: self._restored(seed, files.state(seed)),
         )
-        trained = time.perf_counter()
+        model = self._folder(points)
         name = iteration_name(frame0.iterations)
         gaussians, filter_3d = trainer.parameters()
+        best = trainer.result()
         if trainer.validation is not None and trainer.validation.best is not None:
             gaussians, filter_3d = best, None
         path = save_gaussians(model, name, gaussians, filter_3d)
         report: dict[str, Any] = {
             "iterations": trainer.iteration,
-            "seconds_before_training": prepared - started,
-            "seconds_training": trained - prepared,
+            "seconds_before_training": self._seconds_before,
+            "seconds_training": self._seconds_training,
             "plain": self._figures(model, name, best, path, trainer),
         }
+        if attempts:
+            report["attempts"] = attempts_report(attempts)
         report |= self._learned(trainer)
         if self.config.compression:
             report["compressed"] = self._compress(model, trainer, gaussians, filter_3d)
         write_json(self.root / REPORT, report, indent=1)
         checkpoint.unlink(missing_ok=True)
+        files.remove()
         return report
 
-    def _start(self) -> tuple[Gaussians, PointCloud]:
+    def _train(self, seed: int, note: str, resumed: AttemptFiles | None) -> Trained:
+        """Optimise to the end; a run that is resumed goes on from the checkpoint, if there is one.
+
+        `resumed` tells which attempts are finished, whose checkpoint may have stayed.
+        """
+        started, checkpoint = time.perf_counter(), self.root / CHECKPOINT
+        takes_up = resumed is not None and self._is_unfinished(checkpoint, resumed)
+        start, points = self._start(seed)
+        model = self._folder(points)
+        trainer = self._trainer(start, seed)
+        if takes_up:
+            load_checkpoint(checkpoint, trainer)
+            logger.info("frame 0: taken up at iteration %d", trainer.iteration)
+        prepared = time.perf_counter()
+        trainer.run(
+            lambda done, total, loss: self._progress(
+                "frame0", done, total, f"{note}loss {loss:.4f}"
+            ),
+            lambda at: self._keep(at, model, checkpoint),
+        )
+        self._seconds_before += prepared - started
+        self._seconds_training += time.perf_counter() - prepared
+        return trainer, points
+
+    def _restored(self, seed: int, state: Path) -> Trained:
+        """An attempt that was finished before the run was taken up."""
+        start, points = self._start(seed)
+        trainer = self._trainer(start, seed)
+        load_checkpoint(state, trainer)
+        return trainer, points
+
+    def _is_unfinished(self, checkpoint: Path, files: AttemptFiles) -> bool:
+        """Whether there is a checkpoint, and not that of an attempt that is finished."""
+        finished = [attempt.seed for attempt in files.read()]
+        if not checkpoint.is_file():
+            return False
+        return not finished or checkpoint_seed(checkpoint) not in finished
+
+    def _start(self, seed: int) -> tuple[Gaussians, PointCloud]:
         """Gaussians to start from, and the points they stand for."""
         config, cameras = self.config, self.photographs.training
         if config.start is not None:
@@ -138,7 +178,7 @@ class _Run:
             cameras,
             self.photographs.images,
             Path(config.root),
-            config.seed,
+            seed,
             lambda done, total: self._progress("points", done, total, ""),
             known=self.photographs.points,
         )
@@ -146,14 +186,14 @@ class _Run:
         start = gaussians_from_points(points, config.frame0.sh_degree)
         return start.to(config.device), points
 
-    def _trainer(self, start: Gaussians) -> Frame0Trainer:
+    def _trainer(self, start: Gaussians, seed: int) -> Frame0Trainer:
         return Frame0Trainer(
             self.config.frame0,
             self.photographs.training,
             self.photographs.images,
             start,
             self.background,
-            self.config.seed,
+            seed,
             list(self.photographs.rig.cameras.values()),
         )
 
@@ -249,7 +289,7 @@ class _Run:
             self.photographs.images,
             gaussians,
             self.background,
-            config.seed,
+            trainer.seed,
             filter_3d=filter_3d,
             first_iteration=trainer.iteration,
             iteration=name,
