@@ -58,8 +58,8 @@ def check_frame0_run(config: Frame0RunConfig) -> None:
     one_of("frame0.mode", config.frame0.mode, ("optimise",))
     if config.save and config.frame0.attempts > 1:
         raise ConfigError(
-            f"save: {config.save} with frame0.attempts={config.frame0.attempts}: only the end of the "
-            "attempt that is kept is saved; leave save away, or give frame0.attempts=1"
+            f"save: {config.save} with frame0.attempts={config.frame0.attempts}: only the end of "
+            "the attempt that is kept is saved; leave save away, or give frame0.attempts=1"
         )
     at_least("seed", config.seed, 0)
     at_least("threads", config.threads, 1)

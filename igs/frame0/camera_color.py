@@ -97,15 +97,24 @@ class CameraColors:
             self._adam.state[self._offsets] = moments
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """Per camera the mean gain and offset (0..1) of each channel, to be shown."""
-        table = {}
-        for name, matrix in zip(self.names, self.matrices.cpu(), strict=True):
-            gain, offset = matrix[:, :3].sum(dim=1), matrix[:, 3]
-            table[name] = {
-                "gain": [round(float(g), 4) for g in gain],
-                "offset": [round(float(o), 4) for o in offset],
-            }
-        return table
+        """See `colors_report`."""
+        return colors_report(dict(zip(self.names, self.matrices, strict=True)))
+
+
+def colors_report(colors: Mapping[str, torch.Tensor]) -> dict[str, dict[str, Any]]:
+    """Per camera the mean gain and offset (0..1) of each channel, to be shown.
+
+    Args:
+        colors: camera name to (3, 4) matrix.
+    """
+    table = {}
+    for name, matrix in colors.items():
+        gain, offset = matrix[:, :3].sum(dim=1), matrix[:, 3]
+        table[name] = {
+            "gain": [round(float(g), 4) for g in gain],
+            "offset": [round(float(o), 4) for o in offset],
+        }
+    return table
 
 
 def write_camera_colors(

@@ -18,7 +18,7 @@ def assemble(
     held_out: Sequence[str],
     fps: float,
     peak_memory_mb: float,
-    frame0_seconds: float,
+    frame0: Mapping[str, Any],
     temporal_stability: float | None,
 ) -> dict[str, Any]:
     """The whole of `results.json`.
@@ -30,7 +30,8 @@ def assemble(
         fps: renders per second of frame 0's Gaussians.
         peak_memory_mb: largest resident memory of the process that ends the run; those that came
             before it left theirs in their records.
-        frame0_seconds: time spent on frame 0 before the stream.
+        frame0: its `seconds` before the stream, and what else was found: `attempts`, and
+            `camera_colors`, gain and offset of each camera.
         temporal_stability: dB, see `metrics.stability`; None without held-out cameras.
     """
     later = [r for r in records if r["index"] > 0]
@@ -46,8 +47,9 @@ def assemble(
         "fps": fps,
         "per_frame_times": [reconstruction_seconds(r) for r in later],
         "summary": _summary(
-            records, held_out, fps, peak_memory_mb, frame0_seconds, temporal_stability
+            records, held_out, fps, peak_memory_mb, frame0["seconds"], temporal_stability
         ),
+        "frame0": dict(frame0),
         "frames": [_public(r) for r in records],
     }
 

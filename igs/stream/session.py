@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ import torch
 from igs.config import check_run, to_yaml
 from igs.config.schema import RunConfig
 from igs.frame0 import make_frame0
-from igs.frame0.camera_color import read_camera_colors
+from igs.frame0.camera_color import colors_report, read_camera_colors, write_camera_colors
 from igs.frame0.corrected_source import ColorCorrectedSource
 from igs.gaussians import Gaussians, read_ply, write_ply
 from igs.metrics import StageTimer, peak_memory_mb
@@ -123,13 +122,18 @@ class StreamSession:
         # A file to load is read first: the earlier run, which is moved aside, may hold it.
         loads = self.inputs.frame0_ply is not None
         early = self._timed_frame0() if loads else None
+        colors = self._loaded_colors()
         if not resumes:
             previous = self.folder.start()
             if previous is not None:
                 logger.warning("%s: the earlier run is now in %s", self.folder.root, previous)
         write_text(self.folder.config, to_yaml(self.config))
-        gaussians, seconds = early or self._timed_frame0()
-        write_results(self.folder.frame0_report, {"seconds": seconds})
+        gaussians, report = early or self._timed_frame0()
+        if colors is not None:
+            names, matrices = list(colors), torch.stack(list(colors.values()))
+            write_camera_colors(self.folder.camera_colors, names, matrices)
+            report["camera_colors"] = colors_report(colors)
+        write_results(self.folder.frame0_report, report)
         write_ply(self.folder.frame0, gaussians)
         # Read back, so that a run taken up later starts from the very same numbers.
         return self._read_frame0()
@@ -137,32 +141,39 @@ class StreamSession:
     def _read_frame0(self) -> Gaussians:
         return read_ply(self.folder.frame0).to(self.config.device)
 
+    def _loaded_colors(self) -> dict[str, torch.Tensor] | None:
+        """The colours that belong to Gaussians that are loaded; None where there are none."""
+        frame0 = self.config.frame0
+        if frame0.mode != "load" or frame0.colors is None:
+            return None
+        path = self.inputs.root / frame0.colors
+        colors = read_camera_colors(path)
+        if not self.inputs.source.cameras.keys() & colors.keys():
+            raise ValueError(f"{path}: none of its cameras is one of this capture's")
+        return colors
+
     def _undo_camera_colors(self) -> None:
         """Let the stream see every training camera in the colours that frame 0 is in."""
-        path = self._camera_colors_file()
-        if path is None:
-            return
-        colors, cameras = read_camera_colors(path), self.inputs.source.cameras
-        if not cameras.keys() & colors.keys():
-            raise ValueError(f"{path}: none of its cameras is one of this capture's")
-        self.inputs = replace(self.inputs, source=ColorCorrectedSource(self.inputs.source, colors))
-
-    def _camera_colors_file(self) -> Path | None:
-        frame0, own = self.config.frame0, self.folder.camera_colors
-        if frame0.mode != "load":
-            return own if own.is_file() else None
-        return None if frame0.colors is None else self.inputs.root / frame0.colors
+        own = self.folder.camera_colors
+        colors = read_camera_colors(own) if own.is_file() else self._loaded_colors()
+        if colors is not None:
+            source = ColorCorrectedSource(self.inputs.source, colors)
+            self.inputs = replace(self.inputs, source=source)
 
     def _report(self, stage: str, done: int, total: int | None, note: str = "") -> None:
         self._progress(Progress(stage, done, total, note))
 
-    def _timed_frame0(self) -> tuple[Gaussians, float]:
-        """The Gaussians of frame 0, loaded or optimised, and the seconds that took."""
+    def _timed_frame0(self) -> tuple[Gaussians, dict[str, Any]]:
+        """The Gaussians of frame 0, loaded or optimised, the seconds that took and what was found.
+
+        Of what `igs frame0` reports: `attempts`, and `camera_colors` by gain and offset.
+        """
         started = time.perf_counter()
         first = next(iter(self.inputs.source.frames(0)), None)
         if first is None:
             raise ValueError(f"data.root {self.inputs.root}: the capture has no frames")
         cameras = self.inputs.source.cameras
+        found: dict[str, Any] = {}
         gaussians = make_frame0(
             self.config.frame0,
             [cameras[name] for name in self.roles.training],
@@ -174,8 +185,9 @@ class StreamSession:
             stations=list(cameras.values()),
             colors_file=self.folder.camera_colors,
             progress=self._report,
+            findings=found,
         )
-        return gaussians, time.perf_counter() - started
+        return gaussians, {"seconds": time.perf_counter() - started, **found}
 
     def _warm_up(self, engine: MultiViewEngine) -> None:
         """Show the evaluator the key frame again: flicker needs the frame before."""
@@ -211,7 +223,7 @@ class StreamSession:
             held_out=self.roles.held_out,
             fps=self._measure_fps(gaussians),
             peak_memory_mb=peak_memory_mb(),
-            frame0_seconds=frame0["seconds"],
+            frame0=frame0,
             temporal_stability=stability_db(flicker),
         )
 

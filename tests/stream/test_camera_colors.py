@@ -42,10 +42,17 @@ def test_the_stream_sees_the_cameras_as_frame0_does(
     path = tmp_path / "run/camera_colors.json"
     assert path.is_file() == enabled
     assert isinstance(session.inputs.source, ColorCorrectedSource) == enabled
+    assert ("camera_colors" in results["frame0"]) == enabled
     if enabled:
         # The held-out camera has none: it is measured as it came.
         assert set(read_camera_colors(path)) == {"cam00", "cam01", "cam03", "cam04"}
         assert json.loads(path.read_text())["format"] == "igs-camera-colors-1"
+        told = json.loads((tmp_path / "run/frame0.json").read_text())["camera_colors"]
+        assert told == results["frame0"]["camera_colors"]
+        for name, matrix in read_camera_colors(path).items():
+            assert told[name]["gain"] == pytest.approx(matrix[:, :3].sum(1).tolist(), abs=1e-4)
+            assert told[name]["offset"] == pytest.approx(matrix[:, 3].tolist(), abs=1e-4)
+        assert any(row["gain"] != [1, 1, 1] for row in told.values())
         again = StreamSession(load_config(RunConfig, None, words), resume=True)
         assert again.run()["psnr"] == results["psnr"]
 
@@ -63,8 +70,16 @@ def test_colors_are_loaded_with_the_gaussians_that_they_belong_to(
         return StreamSession(config).run()
 
     colors = f"frame0.colors={tmp_path / 'made/camera_colors.json'}"
-    assert streamed("with", colors)["psnr"] == results["psnr"]
-    assert streamed("without")["psnr"] != results["psnr"]
+    loaded = streamed("with", colors)
+    assert loaded["psnr"] == results["psnr"]
+    assert loaded["frame0"]["camera_colors"] == results["frame0"]["camera_colors"]
+    without = streamed("without")
+    assert without["psnr"] != results["psnr"]
+    assert "camera_colors" not in without["frame0"]
+    # Into the very folder that they are loaded from: it is moved aside, and they are kept.
+    again = streamed("made", colors)
+    assert again["psnr"] == results["psnr"]
+    assert (tmp_path / "made/camera_colors.json").is_file()
 
 
 def test_compared_modes_share_the_colors(toy_capture: Path, tmp_path: Path) -> None:
