@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def stream_start(header: StreamHeader) -> bytes:
 class Recording:
     """A growing file; a full disk or the limit ends it, and never the session.
 
+    Another thread may close it; what comes afterwards is left out.
+
     Args:
         path: file to write.
         limit: bytes after which it is finished.
@@ -70,31 +73,37 @@ class Recording:
 
     def __init__(self, path: Path, limit: int) -> None:
         self.path, self.state, self.num_frames = path, "waiting", 0
-        self._limit = limit
+        self._limit, self._closed = limit, False
+        self._lock = threading.RLock()
         self._writer: FvvWriter | None = None
 
     def begin(self, header: StreamHeader) -> None:
         """Write the start of the file."""
-        self._guarded(lambda: self._open(header))
+        with self._lock:
+            if not self._closed:
+                self._guarded(lambda: self._open(header))
 
     def write(self, chunks: list[Chunk]) -> None:
         """Append one frame."""
-        writer = self._writer
-        if self.state != "recording" or writer is None:
-            return
-        if writer.num_bytes + sum(map(len, chunks)) > self._limit:
-            logger.warning("%s: reached the limit of %d bytes", self.path, self._limit)
-            self.close("finished: limits.recording_bytes is reached")
-            return
-        self._guarded(lambda: self._append(writer, chunks))
+        with self._lock:
+            writer = self._writer
+            if self.state != "recording" or writer is None:
+                return
+            if writer.num_bytes + sum(map(len, chunks)) > self._limit:
+                logger.warning("%s: reached the limit of %d bytes", self.path, self._limit)
+                self.close("finished: limits.recording_bytes is reached")
+                return
+            self._guarded(lambda: self._append(writer, chunks))
 
     def close(self, state: str = "finished") -> None:
         """Write the index; harmless when repeated."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            self._guarded(writer.close)
-            if self.state == "recording":
-                self.state = state
+        with self._lock:
+            self._closed = True
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                self._guarded(writer.close)
+                if self.state == "recording":
+                    self.state = state
 
     @property
     def num_bytes(self) -> int:
@@ -163,11 +172,6 @@ class Publisher:
         self._tell_frame(out)
         self.encode_seconds = time.perf_counter() - started
         return out
-
-    def close(self) -> None:
-        """Finish the recording."""
-        if self.recording is not None:
-            self.recording.close()
 
     def _begin(self, frame: StreamFrame) -> Encoder:
         fvv = PRESETS[self._config.preset]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import secrets
+import signal
 import socket
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +43,9 @@ def serve(
     *,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until interrupted; sessions then finish their recordings.
+    """Serve until SIGINT, SIGTERM or SIGHUP; sessions then finish their recordings.
+
+    After SIGINT and SIGTERM these take their usual course: KeyboardInterrupt, the process's end.
 
     Args:
         config: of the server.
@@ -77,9 +82,26 @@ def serve(
     if ready is not None:
         ready(f"http://{f'[{name}]' if ':' in name else name}:{port}")
     try:
-        uvicorn.Server(settings).run(sockets=[listener])
+        server = uvicorn.Server(settings)
+        with _heeding_hangup(server):
+            server.run(sockets=[listener])
     finally:
         listener.close()
+
+
+@contextmanager
+def _heeding_hangup(server: uvicorn.Server) -> Iterator[None]:
+    """Let SIGHUP, of a terminal that closes, stop the server as SIGTERM does; not under `nohup`."""
+    number = getattr(signal, "SIGHUP", None)  # Windows has none
+    main = threading.current_thread() is threading.main_thread()
+    if number is None or not main or signal.getsignal(number) == signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(number, server.handle_exit)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _listen(config: ServeConfig) -> socket.socket:

@@ -176,7 +176,6 @@ class WorkerHandle:
             target=run_worker, args=(job, theirs), name=f"igs session {session.name}"
         )
         self._theirs = theirs
-        self._stopping = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the process; its messages go to `loop`."""
@@ -187,21 +186,24 @@ class WorkerHandle:
         )
         thread.start()
 
-    def stop(self) -> None:
-        """Ask the process to finish its recording and end; see `wait`."""
-        self._stopping = True
+    def stop(self, within: float | None = None) -> None:
+        """Ask the process to finish its recording and end; see `wait`.
+
+        Args:
+            within: seconds after which it does so without the frame in work; None waits for that.
+        """
         try:
-            self._connection.send(("stop",))
+            self._connection.send(("stop", within))
         except OSError:
             logger.debug("session %s: its process is gone already", self.session.name)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the process to end; after that it is ended by force. Whether it ended itself."""
+        """Wait for the process to end; after that it is killed. Whether it ended itself."""
         self.process.join(seconds)
         if self.process.exitcode is not None:
             return True
         logger.warning("session %s: did not end within %g s", self.session.name, seconds)
-        self.process.terminate()
+        self.process.kill()
         self.process.join(5)
         return False
 

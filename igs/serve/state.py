@@ -17,6 +17,8 @@ from igs.serve.worker import WorkerJob
 
 logger = logging.getLogger(__name__)
 
+_GRACE = 10.0  # seconds beyond `shutdown_seconds` until a session's process is killed
+
 
 @dataclass
 class _Slot:
@@ -50,7 +52,13 @@ class ServerState:
         self.loop: asyncio.AbstractEventLoop | None = None  # the server's, once it runs
         self._slots = {
             name: _Slot(
-                WorkerJob(own, root, Path(config.recordings), config.limits.recording_bytes),
+                WorkerJob(
+                    own,
+                    root,
+                    Path(config.recordings),
+                    recording_bytes=config.limits.recording_bytes,
+                    shutdown_seconds=config.shutdown_seconds,
+                ),
                 LiveSession(name, config.viewer),
             )
             for name, (own, root) in live.items()
@@ -129,6 +137,7 @@ class ServerState:
         """Stop all sessions and wait until their recordings are finished."""
         running = [slot.handle for slot in self._slots.values() if slot.is_running and slot.handle]
         for handle in running:
-            handle.stop()
-        waits = (asyncio.to_thread(h.wait, self.config.shutdown_seconds) for h in running)
+            handle.stop(self.config.shutdown_seconds)
+        seconds = self.config.shutdown_seconds + _GRACE
+        waits = (asyncio.to_thread(handle.wait, seconds) for handle in running)
         await asyncio.gather(*waits)

@@ -3,14 +3,14 @@
 It runs apart from the web server, so that no number of viewers takes the interpreter from the
 engine, and so that a server that is killed leaves a process that finishes its recording. Both
 talk through a pipe, in tuples whose first word says what they are: `header`, `frame`, `status`,
-`end` from here, `stop` to here. What does not fit into the pipe in time is dropped here.
+`end` from here, `stop` with seconds or None to here. What does not fit into the pipe in time is
+dropped here.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -36,10 +36,13 @@ from igs.serve.opening import (
 )
 from igs.serve.outbox import Outbox
 from igs.serve.publisher import Publisher, Recording, recording_path, stale_of, write_report
+from igs.serve.signals import StopSignals
 from igs.stream import MultiViewEngine
 from igs.stream.inputs import open_network
 
 logger = logging.getLogger(__name__)
+
+_CLOSING_SECONDS = 5.0  # for writing an index and a report, where the frame in work is given up
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,15 @@ class WorkerJob:
         root: what its paths are relative to.
         recordings: folder to record into.
         recording_bytes: limit of the recording.
+        shutdown_seconds: how long the frame in work is waited for after a signal, or when the
+            server is gone.
     """
 
     config: LiveConfig
     root: Path
     recordings: Path
     recording_bytes: int
+    shutdown_seconds: float
 
 
 class _Stopped(Exception):  # noqa: N818 - no error, but the way out of the optimiser
@@ -64,12 +70,13 @@ class _Stopped(Exception):  # noqa: N818 - no error, but the way out of the opti
 
 
 def run_worker(job: WorkerJob, connection: Connection) -> None:
-    """Main function of the process; returns when the session is over or the server is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server, which says `stop`
+    """Main function of the process; ends it when the session is over or the server is gone."""
+    signals = StopSignals()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if job.config.threads is not None:
         torch.set_num_threads(job.config.threads)
     worker = _Worker(job, connection)
+    signals.watch(lambda: worker.stop(job.shutdown_seconds), worker.give_up)
     try:
         worker.run()
         error = ""
@@ -78,7 +85,7 @@ def run_worker(job: WorkerJob, connection: Connection) -> None:
     except (ValueError, OSError, RuntimeError) as caught:
         logger.exception("session %s", job.config.name)
         error = " ".join(str(caught).split()) or type(caught).__name__
-    worker.finish(error)
+    worker.finish(error, 2 * job.config.ingest.timeout)
     logging.shutdown()
     # All is written. Readers may still sit in the system's calls for a while, and tearing down the
     # interpreter around such threads can hang or crash.
@@ -95,6 +102,8 @@ class _Worker:
         self._publisher: Publisher | None = None
         self._recording: Recording | None = None
         self._stop = threading.Event()
+        self._finishing, self._finished = threading.Lock(), False
+        self._deadline: threading.Timer | None = None
         self._state, self._note = "starting", ""
         self._frames, self._keys, self._partial = 0, 0, 0
         self._engine_seconds, self._last_seconds = 0.0, 0.0
@@ -134,22 +143,56 @@ class _Worker:
         )
         self._stream(engine, given, self._publisher)
 
-    def finish(self, error: str) -> None:
-        """Finish the recording, write the report, tell the server."""
+    def stop(self, within: float | None = None) -> None:
+        """Let `run` end after the frame in work, or give that up after so many seconds."""
+        self._stop.set()
         if self._source is not None:
             self._source.stop()
-        if self._publisher is not None:
-            self._publisher.close()
-        if self._source is not None:
-            self._source.join(2 * self.config.ingest.timeout)
-        self._state, self._note = ("failed", error) if error else ("ended", self._note)
-        if self._recording is not None and self._recording.num_frames:
-            try:
-                write_report(self._recording, self.status())
-            except OSError as problem:
-                logger.error("%s: no report: %s", self._recording.path, problem)
-        self._outbox.close(("status", self.status()), ("end", error))
-        self._connection.close()
+        if within is not None and self._deadline is None:
+            self._deadline = threading.Timer(within, self.give_up)
+            self._deadline.daemon = True
+            self._deadline.start()
+
+    def give_up(self) -> None:
+        """Finish without the frame in work, and end the process whatever it is at."""
+        if not self._finished:
+            self._note = "stopped before the frame in work was done"
+            logger.warning("session %s: %s", self.config.name, self._note)
+        closing = threading.Thread(target=self.finish, args=("", 0.0), daemon=True)
+        closing.start()
+        closing.join(_CLOSING_SECONDS)
+        os._exit(1 if closing.is_alive() else 0)
+
+    def finish(self, error: str, patience: float) -> None:
+        """Finish the recording, write the report, tell the server; harmless when repeated.
+
+        Args:
+            error: why the session failed, empty if it did not.
+            patience: seconds to wait for cameras whose readers sit in the system's calls.
+        """
+        with self._finishing:
+            if self._finished:
+                return
+            self._finished = True
+            if self._source is not None:
+                self._source.stop()
+            if self._recording is not None:
+                self._recording.close()
+            self._state, self._note = ("failed", error) if error else ("ended", self._note)
+            self._report()  # at once: who stops us may not wait for the cameras
+            if self._source is not None:
+                self._source.join(patience)
+            self._report()  # with their last pictures counted
+            self._outbox.close(("status", self.status()), ("end", error))
+            self._connection.close()
+
+    def _report(self) -> None:
+        if self._recording is None or not self._recording.num_frames:
+            return
+        try:
+            write_report(self._recording, self.status())
+        except OSError as problem:
+            logger.error("%s: no report: %s", self._recording.path, problem)
 
     def status(self) -> dict[str, Any]:
         """Everything that is counted, plain values."""
@@ -179,15 +222,16 @@ class _Worker:
         }
 
     def _listen(self) -> None:
-        """Wait for `stop`, or for the server to be gone."""
+        """Heed every `stop`, until the server is gone."""
         try:
-            while self._connection.recv()[0] != "stop":
-                pass
+            while True:
+                kind, within = self._connection.recv()
+                if kind == "stop":
+                    self.stop(within)
         except (EOFError, OSError):
-            logger.warning("session %s: the server is gone", self.config.name)
-        self._stop.set()
-        if self._source is not None:
-            self._source.stop()
+            if not self._finished:
+                logger.warning("session %s: the server is gone", self.config.name)
+                self.stop(self.job.shutdown_seconds)
 
     def _begin(
         self, source: LiveSource, gaussians: Gaussians | None
