@@ -1,11 +1,14 @@
-"""The built player in Debian's chromium with software graphics; skipped where either is absent."""
+"""The built player in Debian's chromium with software graphics.
+
+Skipped where either is absent, except under `CI`, where that fails.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -16,19 +19,29 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox")
 
 
+def absent(reason: str) -> NoReturn:
+    """Skip, or under `CI` fail: there these tests have to run."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """One chromium for a file's tests; `IGS_CHROMIUM` names another program.
 
     Playwright keeps an event loop running until it is closed, and other tests want their own.
     """
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    try:
+        from playwright import sync_api
+    except ImportError:
+        absent("playwright is not installed; install it (pip install playwright)")
     program = os.environ.get("IGS_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        pytest.skip("no chromium; install it (apt-get install chromium) or set IGS_CHROMIUM")
+        absent("no chromium; install it (apt-get install chromium) or set IGS_CHROMIUM")
     if not player_is_built():
-        pytest.skip("the player is not built; run `npm ci && npm run build` in viewer/")
-    with api.sync_playwright() as playwright:
+        absent("the player is not built; run `npm ci && npm run build` in viewer/")
+    with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield opened
         opened.close()
