@@ -15,6 +15,7 @@ from igs.prepare.colmap_runtime import FeatureSettings
 from igs.prepare.colmap_sfm import SfmSettings, camera_errors, reconstruct_cameras
 from igs.prepare.moving_box import MovingBoxSettings, draw_moving_box, find_moving_box
 from igs.prepare.sync import SyncReport, SyncSettings, offsets_from_audio, offsets_from_motion
+from igs.prepare.sync_mixed import add_by_motion, known_by
 from igs.prepare.timeline import timestamp_file
 from igs.prepare.triangulate import TriangulationSettings, triangulate
 from igs.prepare.write_images import ViewTask
@@ -40,6 +41,7 @@ _MOST_OFFSET = 60.0  # frames
 _OVERLAP = 4  # offsets up to this part of the videos: more leaves too little to compare
 _ESTIMATED = "distorted/sparse/0"  # of the scene's folder: where the original has it as well
 _BOX_WIDTH = 640
+_SIGNALS = {"audio": "sound", "motion": "motion"}
 
 
 @dataclass
@@ -74,9 +76,11 @@ def find_offsets(
         return given
     settings = SyncSettings(max_offset=min(_MOST_OFFSET, length / _OVERLAP))
     report = offsets_from_audio(videos, fps, settings, progress=progress)
-    if report is None or len(report.unknown) > 0:
-        count = min(length, max(round(sync.seconds * fps), _SYNC_FRAMES))
+    count = min(length, max(round(sync.seconds * fps), _SYNC_FRAMES))
+    if report is None or len(known_by(report)) < 2:
         report = offsets_from_motion(videos, fps, settings, num_frames=count, progress=progress)
+    elif report.unknown:
+        report = add_by_motion(report, videos, settings, num_frames=count, progress=progress)
     _say_offsets(report, sync.mode == "apply", findings)
     if sync.mode != "apply":
         return given
@@ -86,6 +90,7 @@ def find_offsets(
 def _say_offsets(report: SyncReport, applied: bool, findings: Findings) -> None:
     findings.figures["sync"] = {
         "method": report.method,
+        "methods": {name: offset.method for name, offset in report.offsets.items()},
         "reference": report.reference,
         "frames": {name: round(offset.frames, 3) for name, offset in report.offsets.items()},
         "confidence": {n: round(offset.confidence, 3) for n, offset in report.offsets.items()},
@@ -94,17 +99,27 @@ def _say_offsets(report: SyncReport, applied: bool, findings: Findings) -> None:
     if report.unknown:
         logger.info(
             "synchronisation by %s: nothing is known of %d of %d cameras",
-            report.method,
+            _said(report, list(report.offsets)),
             len(report.unknown),
             len(report.offsets),
         )
     if report.unsynchronised:
-        listed = ", ".join(f"{n} {report.offsets[n].frames:+.1f}" for n in report.unsynchronised)
+        mixed = len({report.offsets[n].method for n in report.unsynchronised}) > 1
+        listed = ", ".join(
+            f"{n} {report.offsets[n].frames:+.1f}" + (f" ({_said(report, [n])})" if mixed else "")
+            for n in report.unsynchronised
+        )
         findings.warn(
-            f"by their {'sound' if report.method == 'audio' else 'motion'}, cameras may be off in "
-            f"time by so many frames: {listed}"
+            f"by their {_said(report, report.unsynchronised)}, cameras may be off in time by so "
+            f"many frames: {listed}"
             + ("; applied" if applied else "; if that is true, sync.mode=apply shifts them")
         )
+
+
+def _said(report: SyncReport, names: Sequence[str]) -> str:
+    """By what cameras were placed, in words."""
+    used = {report.offsets[name].method for name in names}
+    return " and ".join(word for key, word in _SIGNALS.items() if key in used)
 
 
 def pictures_of(tasks: Sequence[ViewTask], number: int = 0) -> dict[str, np.ndarray]:

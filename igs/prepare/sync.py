@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,12 +55,14 @@ class CameraOffset:
         confidence: 0..1; how clear the common peak of its correlations is; 0 for nothing known.
         synchronised: within the tolerance of the reference, or not to be told from that.
         note: in words, what was found.
+        method: by which signals; see `SyncReport`.
     """
 
     frames: float
     confidence: float
     synchronised: bool
     note: str
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class SyncReport:
     """Offsets of all cameras.
 
     Attributes:
-        method: ``"audio"``, ``"motion"`` or what the caller named its signals.
+        method: ``"audio"``, ``"motion"``, ``"audio+motion"`` (see `igs.prepare.sync_mixed`; each
+            camera's offset says which) or what the caller named its signals.
         reference: the camera that the offsets refer to.
         fps: frames per second that the offsets are counted in.
         offsets: camera to its offset, in the order given; the reference has 0.
@@ -131,9 +134,8 @@ def estimate_offsets(
     report: dict[str, CameraOffset] = {}
     for i, name in enumerate(names):
         length = len(signals[name]) / samples_per_frame - abs(offsets[i])
-        report[name] = _judged(
-            offsets[i], curves.peak(i, offsets), length, i == reference, settings
-        )
+        found = judged(offsets[i], curves.peak(i, offsets), length, i == reference, settings)
+        report[name] = replace(found, method=method)
     return SyncReport(method, names[reference], fps, report)
 
 
@@ -241,13 +243,22 @@ def apply_offsets(offsets: Mapping[str, float], num_frames: Mapping[str, int]) -
     )
 
 
-def _judged(
+def judged(
     offset: float,
     peaks: tuple[float, float, float],
     length: float,
     is_reference: bool,
     settings: SyncSettings,
 ) -> CameraOffset:
+    """What an offset is worth.
+
+    Args:
+        offset: frames.
+        peaks: see `PairCurves.peak`.
+        length: frames that the camera and the others have in common.
+        is_reference: whether it is the reference.
+        settings: see `SyncSettings`.
+    """
     top, rival, together = peaks
     # Among many offsets tried, some fit well by chance.
     needed = _CLEAR + math.log(max(1.0, abs(offset)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,12 +16,15 @@ from igs.config import load_config
 from igs.config.prepare import PrepareConfig
 from igs.prepare.run import prepare
 from igs.prepare.sync import (
+    CameraOffset,
+    SyncReport,
     SyncSettings,
     apply_offsets,
     estimate_offsets,
     offsets_from_audio,
     offsets_from_motion,
 )
+from igs.prepare.sync_mixed import known_by, placed_by_motion
 from igs.prepare.sync_signals import motion_signal, onset_envelope, video_motion
 from igs.scene import SceneError, read_image, write_camera_object
 
@@ -125,15 +130,21 @@ def test_onsets_stand_where_the_clicks_are() -> None:
     assert abs(np.argmax(envelope) / 200 - 0.5) < 0.02
 
 
-def _film(path: Path, sound: np.ndarray | None, lead: int = 0) -> None:
-    """Two seconds at 25 per second, whose grey rises with time, with sound at 16 kHz."""
+def _film(
+    path: Path, sound: np.ndarray | None, lead: int = 0, greys: np.ndarray | None = None
+) -> None:
+    """Two seconds at 25 per second, whose grey rises with time, with sound at 16 kHz.
+
+    `greys` are those of the frames instead.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         audio = None if sound is None else container.add_stream("pcm_s16le", rate=16000)
-        for index in range(50):
-            picture = np.full((48, 64, 3), 20 + 4 * (index + lead), np.uint8)
+        greys = 20 + 4 * (np.arange(50) + lead) if greys is None else greys
+        for index, grey in enumerate(greys):
+            picture = np.full((48, 64, 3), grey, np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, 25)
             container.mux(video.encode(frame))
@@ -212,3 +223,66 @@ def test_prepare_reports_offsets_and_applies_them_on_request(tmp_path, rig) -> N
     first, late = grey("apply")
     assert late == pytest.approx(first, abs=2)
     assert first == pytest.approx(20 + 4 * 3, abs=2)
+
+
+def _film_of_moments(path: Path, first: int, frames: int, with_sound: bool) -> None:
+    """Frames `first` on of a scene whose light flickers as it claps: at moments of its own."""
+    seen = _seen(_events(260, seed=2), 0, 260, 1)
+    greys = 120 + 5 * np.clip(seen, 0, 20) * np.where(np.arange(260) % 2, 1, -1)
+    sound = np.random.default_rng(7).normal(0, 0.002, 260 * 640)
+    for at in np.random.default_rng(8).integers(0, len(sound) - 300, 60):
+        sound[at : at + 300] += 0.4 * np.random.default_rng(at).normal(0, 1, 300).clip(-1, 1)
+    part = sound[first * 640 : (first + frames) * 640]
+    _film(path, part if with_sound else None, greys=greys[first : first + frames])
+
+
+def test_a_camera_without_sound_is_placed_by_motion_on_the_clock_of_sound(tmp_path, rig) -> None:
+    """Of five cameras one began seven frames late and heard it, one three frames early, deaf."""
+    firsts = dict.fromkeys(rig.cameras, 20) | {"cam03": 27, "cam01": 17}
+    for name, first in firsts.items():
+        _film_of_moments(tmp_path / "party" / f"{name}.mkv", first, 200, name != "cam01")
+    write_camera_object(tmp_path / "party" / "cameras.json", replace(rig, held_out=(), fps=25.0))
+    words = [f"input={tmp_path / 'party'}", f"output={tmp_path / 'out'}", "frames='2'"]
+    rest = ["points.mode=none", "box.mode=none", "workers=1", "sync.mode=apply"]
+    result = prepare(load_config(PrepareConfig, None, [*words, *rest]))
+    told = json.loads((result.scene.path / "prepare.json").read_text())["results"]["sync"]
+    assert told["method"] == "audio+motion"
+    assert told["methods"] == dict.fromkeys(rig.cameras, "audio") | {"cam01": "motion"}
+    assert told["frames"]["cam03"] == pytest.approx(-7, abs=0.3)
+    assert told["frames"]["cam01"] == pytest.approx(3, abs=0.3)
+    said = next(text for text in result.warnings if "off in time" in text)
+    assert said.startswith("by their sound and motion")
+    assert re.search(r"cam01 \+[23]\.\d \(motion\), cam03 -[67]\.\d \(sound\)", said)
+    images = result.scene.frame_path(1) / "images"
+    greys = [float(read_image(images / f"{name}.png").mean()) for name in rig.cameras]
+    assert max(greys) - min(greys) < 3
+
+
+def _heard(offsets: dict[str, float], all_names: list[str]) -> SyncReport:
+    """What sound says: these offsets, and nothing of the other cameras."""
+    known = {n: CameraOffset(o, 0.9, abs(o) < 0.5, "", "audio") for n, o in offsets.items()}
+    unknown = {n: CameraOffset(0.0, 0.0, False, "", "audio") for n in all_names if n not in known}
+    return SyncReport("audio", next(iter(offsets)), 30.0, {**known, **unknown})
+
+
+def test_motion_leaves_alone_what_sound_knows() -> None:
+    events = _events(300)
+    starts = {"a": 20, "b": 27.3, "deaf": 15.6}
+    signals = {n: _seen(events, start, 200, k) for k, (n, start) in enumerate(starts.items())}
+    signals["still"] = np.ones(200)
+    heard = _heard({"a": 0.0, "b": -7.3}, list(signals))
+    report = placed_by_motion(heard, signals)
+    assert report.offsets["b"] == heard.offsets["b"]
+    assert report.offsets["deaf"].frames == pytest.approx(4.4, abs=0.2)
+    assert report.offsets["deaf"].method == "motion"
+    assert report.unknown == ["still"]
+    assert known_by(report) == ["a", "b", "deaf"]
+
+
+def test_motion_that_contradicts_sound_places_nothing() -> None:
+    """Sound has the anchors 20 frames apart, their pictures have not: no place fits both."""
+    events = _events(300)
+    signals = {name: _seen(events, 20, 200, k) for k, name in enumerate(("a", "b", "deaf"))}
+    assert placed_by_motion(_heard({"a": 0.0, "b": -20.0}, list(signals)), signals).unknown == [
+        "deaf"
+    ]
