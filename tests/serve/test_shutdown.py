@@ -38,7 +38,7 @@ def alone(server: Server, number: int) -> None:
 
 def twice(server: Server, number: int) -> None:
     group(server, number)
-    time.sleep(0.5)
+    time.sleep(0.05)  # the server has not yet begun to end
     group(server, number)
 
 
