@@ -84,7 +84,19 @@ def claim(folder: Path, config: PrepareConfig, capture: Capture, resume: bool) -
     write_json(path, {**noted, **wanted})
 
 
-def add_results(folder: Path, results: Mapping[str, Any]) -> None:
-    """Put what was found into the record, beside the settings."""
+def add_results(folder: Path, results: Mapping[str, Any], written: str | None) -> None:
+    """Put what was found into the record, beside the settings.
+
+    Args:
+        folder: the scene's folder.
+        results: what was found.
+        written: digest of the stream's config as it was last written; see `keep_edited`.
+    """
     record = read_json(folder / RECORD)
-    write_json(folder / RECORD, {**record, "results": dict(results)})
+    added = {"results": dict(results), "stream_config_sha256": written}
+    write_json(folder / RECORD, {**record, **added})
+
+
+def written(folder: Path) -> str | None:
+    """Digest of the stream's config as it was last written; None where none is noted."""
+    return read_json(folder / RECORD).get("stream_config_sha256")

@@ -13,12 +13,8 @@ from igs.config.prepare import PrepareConfig, check_prepare
 from igs.prepare import detect, find, layout, record, roles
 from igs.prepare.capture import Capture
 from igs.prepare.disk import estimate_disk, require_disk
-from igs.prepare.stream_config import (
-    FEW_CAMERAS,
-    PreparedScene,
-    stream_paths,
-    write_stream_config,
-)
+from igs.prepare.keep_edited import write_unless_edited
+from igs.prepare.stream_config import FEW_CAMERAS, PreparedScene, stream_paths
 from igs.prepare.timeline import FrameRange, Timeline, make_timeline
 from igs.prepare.view_choice import DEFAULT_INPUT_VIEWS, choose_views, nearest_angles
 from igs.prepare.write_images import Encoding, ViewTask, half_size, write_images
@@ -95,7 +91,8 @@ def prepare(
 
     Args:
         config: checked here.
-        resume: go on with a preparation that was cut off; what is whole is not made again.
+        resume: go on with a preparation that was cut off; what is whole is not made again. A
+            ``stream.yaml`` that was edited stays, the new one is then ``stream.yaml.new``.
         progress: told where it stands.
 
     Raises:
@@ -246,7 +243,7 @@ def _write(
     layout.write_cameras(scene, rig, model, job.num_frames, job.timeline.fps)
     layout.write_box_and_pairs(scene, box, job.num_frames, sorted({1, config.interval}))
     path, output = stream_paths(scene.root, scene.name)
-    write_stream_config(
+    written = write_unless_edited(
         path,
         PreparedScene(
             output,
@@ -262,9 +259,11 @@ def _write(
             num_points=len(model.points),
             gpu=_has_gpu(),
         ),
+        record.written(scene.path),
     )
     findings = job.findings
-    record.add_results(scene.path, {**findings.figures, "warnings": findings.warnings})
+    results = {**findings.figures, "warnings": findings.warnings}
+    record.add_results(scene.path, results, written)
     return Prepared(
         scene,
         path,

@@ -319,6 +319,42 @@ def test_box_and_views_may_be_mended(run):
     assert again.config == first.config
 
 
+def test_an_edited_stream_config_stays(run, caplog: pytest.LogCaptureFixture):
+    path = run("frames='2'", BOX).config
+    new = path.with_name("stream.yaml.new")
+    edited = path.read_text() + "seed: 7\n"
+    path.write_text(edited)
+    for inputs in ("inputs=[cam01,cam04]", "inputs=[cam00,cam03]"):  # still edited the second time
+        assert run("frames='2'", BOX, inputs, resume=True).config == path
+        assert "stream.yaml: was edited and stays" in caplog.text
+        caplog.clear()
+    assert path.read_text() == edited
+    assert load_config(RunConfig, new).views.inputs == ["cam00", "cam03"]
+    assert f"igs stream --config {path}\n" in new.read_text()
+    new.replace(path)  # whoever takes the new one has nothing edited
+    run("frames='2'", BOX, inputs, resume=True)
+    run("frames='2'", BOX, "inputs=[cam01,cam04]", resume=True)
+    assert load_config(RunConfig, path).views.inputs == ["cam01", "cam04"]
+    assert not new.exists()
+    path.unlink()  # nor has whoever removes it
+    run("frames='2'", BOX, inputs, resume=True)
+    assert load_config(RunConfig, path).views.inputs == ["cam00", "cam03"]
+    assert "was edited" not in caplog.text
+
+
+def test_a_stream_config_of_before_is_kept_unless_it_is_the_same(run):
+    """Earlier versions noted no digest."""
+    result = run("frames='2'", BOX)
+    record, text = result.scene.path / "prepare.json", result.config.read_text()
+    for words, kept in (((), False), (("inputs=[cam01,cam04]",), True)):
+        noted = json.loads(record.read_text())
+        del noted["stream_config_sha256"]
+        record.write_text(json.dumps(noted))
+        run("frames='2'", BOX, *words, resume=True)
+        assert result.config.read_text() == text
+        assert result.config.with_name("stream.yaml.new").exists() == kept
+
+
 def test_scenes_of_one_output_keep_their_configs(run, tmp_path: Path):
     first, other = run("frames='1'"), run("frames='1'", "scene=other")
     assert (first.config.name, other.config.name) == ("stream.yaml", "stream_other.yaml")
