@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from igs.config.frame0_run import Frame0RunConfig
-
-logger = logging.getLogger(__name__)
 
 PRESETS = ("plain", "igs", "fast", "rig")
 EPILOG = """examples:
@@ -80,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         config.start = str(_gaussians(Path(arguments.init)))
     config.compression |= arguments.compress
     config.frame0.camera_color.enabled |= arguments.camera_colors
-    if (done := _finished(config) if arguments.resume else _start_anew(config)) is not None:
+    if arguments.resume and (done := _finished(config)) is not None:
         print("finished already; nothing is left to do")
         _print(done)
         return 0
@@ -126,20 +123,9 @@ def _finished(config: Frame0RunConfig) -> dict[str, Any] | None:
         key, old, new = found
         raise ConfigError(
             f"{root}: a run with {key}={old} is finished here, now it is {new}; choose another "
-            "--out, or leave --resume away to replace it"
+            "--out, or leave --resume away to move it aside"
         )
     return read_json(root / REPORT)
-
-
-def _start_anew(config: Frame0RunConfig) -> None:
-    """Drop what would be taken for part of this run if it is cut off."""
-    from igs.frame0.run import CHECKPOINT, COLORS, REPORT
-
-    there = [p for n in (REPORT, CHECKPOINT, COLORS) if (p := Path(config.output) / n).is_file()]
-    if there:
-        logger.warning("%s: replaces the run that was here", config.output)
-    for path in there:
-        path.unlink()
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ from igs.frame0.outputs import (
 )
 from igs.frame0.outputs_metrics import write_results
 from igs.frame0.photographs import Photographs, read_photographs
+from igs.frame0.room import CHECKPOINT, CONFIG, REPORT, make_room
 from igs.frame0.train import Frame0Trainer
 from igs.gaussians import Gaussians, PointCloud, read_ply
 from igs.metrics import psnr, ssim
@@ -46,8 +47,6 @@ from igs.scene.files import write_json, write_text
 logger = logging.getLogger(__name__)
 
 StageProgress = Callable[[str, int, int, str], None]
-CHECKPOINT = "checkpoint.safetensors"
-REPORT = "frame0.json"
 COLORS = "camera_colors.json"
 
 
@@ -58,7 +57,8 @@ def run_frame0(
 
     Args:
         config: see `Frame0RunConfig`.
-        resume: go on from the checkpoint in the output folder, where there is one.
+        resume: go on from the checkpoint in the output folder, where there is one. Otherwise an
+            earlier run there is moved aside to `<output>.previous`.
         progress: called with (`points`, `frame0`, `compress`, `distil` or `quantise`; done; total;
             note).
 
@@ -67,7 +67,8 @@ def run_frame0(
 
     Raises:
         FileNotFoundError: the scene, an image or a PLY is missing.
-        ValueError: bad settings, images, cameras or checkpoint; one line that names the thing.
+        ValueError: bad settings, images, cameras or checkpoint, or an output folder that holds
+            something else than a run; one line that names the thing.
     """
     check_frame0_run(config)
     if config.threads is not None:
@@ -79,6 +80,7 @@ def run_frame0(
         split=config.split,
         held_out=config.held_out,
     )
+    make_room(config, resume)
     return _Run(config, photographs, progress or (lambda stage, done, total, note: None)).do(resume)
 
 
@@ -96,8 +98,6 @@ class _Run:
     def do(self, resume: bool) -> dict[str, Any]:
         frame0, checkpoint = self.config.frame0, self.root / CHECKPOINT
         files = AttemptFiles(self.root, asdict(self.config))
-        if not resume:
-            files.remove()
         (trainer, points), attempts = best_of_attempts(
             frame0.attempts,
             self.config.seed,
@@ -209,9 +209,9 @@ class _Run:
             evaluation=bool(self.photographs.rig.held_out),
             device=config.device,
         )
-        model = start_model(self.root, self.photographs.full, points, options)
-        write_text(self.root / "config.yaml", to_yaml(config))
-        return model
+        # First of all: by it the folder is known as a run's.
+        write_text(self.root / CONFIG, to_yaml(config))
+        return start_model(self.root, self.photographs.full, points, options)
 
     def _keep(self, trainer: Frame0Trainer, model: GaussianModelFolder, checkpoint: Path) -> None:
         """Save what this iteration asks for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,54 @@ def test_a_finished_run_is_not_taken_for_another(
     assert "frame0.camera_color.enabled=True is finished here" in capsys.readouterr().err
     assert run(scene_folder, out, "render=[]") == 0
     assert not (out / "camera_colors.json").exists()
+
+
+def test_a_new_run_does_not_mix_with_an_earlier_one(
+    scene_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, previous = tmp_path / "out", tmp_path / "out.previous"
+    assert run(scene_folder, out, "save=[20]") == 0
+    assert run(scene_folder, out, "render=[]", "seed=1") == 0
+    assert "the earlier run is now in" in caplog.text
+    assert [path.name for path in (out / "point_cloud").iterdir()] == ["iteration_40"]
+    assert not (out / "train").exists()
+    assert (previous / "point_cloud/iteration_20").is_dir()
+    assert (previous / "train/ours_40").is_dir()
+    assert run(scene_folder, out, "render=[]", "seed=2") == 0  # one earlier run is kept
+    assert "seed: 1" in (previous / "config.yaml").read_text()
+    shutil.rmtree(out / "point_cloud")  # a run that was cut off before it saved anything
+    (out / "frame0.json").unlink()
+    assert run(scene_folder, out, "render=[]") == 0
+    assert "seed: 1" in (previous / "config.yaml").read_text()
+
+
+def test_a_folder_of_someone_else_is_refused(
+    scene_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    (out / "config.yaml").write_text("mine: 1")
+    for words in ((), ("--resume",)):
+        assert run(scene_folder, out, "render=[]", *words) == 2
+        assert "holds files, but no run of igs frame0" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == ["config.yaml", "thesis.txt"]
+    mine, other = tmp_path / "a", tmp_path / "a.previous"
+    assert run(scene_folder, mine, "render=[]") == 0
+    out.rename(other)
+    assert run(scene_folder, mine, "render=[]") == 2
+    assert (mine / "frame0.json").is_file()
+    assert (other / "thesis.txt").is_file()
+
+
+def test_what_a_run_reads_is_not_moved_aside(
+    scene_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(scene_folder, out, "render=[]") == 0
+    assert run(scene_folder, out, "--init", str(out), "render=[]") == 2
+    assert "would be moved aside, and start" in capsys.readouterr().err
+    assert (out / "frame0.json").is_file()
 
 
 def test_a_previous_frame_is_gone_on_from(scene_folder: Path, tmp_path: Path) -> None:
