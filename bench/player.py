@@ -20,6 +20,7 @@ import os
 import shutil
 import socket
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -156,6 +157,8 @@ def measure(browser: Any, address: str, recording: Path, arguments: argparse.Nam
         if arguments.pictures:
             take_pictures(page, arguments.pictures)
         rig = list(reader.header.cameras)
+        if not rig:
+            sys.exit(f"{recording}: no cameras to compare from; encode it with --cameras FILE")
         for frame in (frames[0], frames[len(frames) // 2], frames[-1]):
             for camera in (rig[0], rig[len(rig) // 2]):
                 print(
