@@ -56,6 +56,8 @@ def test_presets_load_and_hold(preset: str) -> None:
     config = load_config(Frame0RunConfig, config_path(f"frame0_{preset}"))
     check_frame0_run(config)
     assert config.frame0.camera_color.enabled == (preset == "rig")
+    # Known points leave untextured walls empty, which a rig's preset fills from the sweep.
+    assert config.frame0.init.mode == ("sweep" if preset == "rig" else "auto")
     if preset == "igs":
         assert config.frame0.original_order
         assert config.frame0.density.min_z == 4.5
