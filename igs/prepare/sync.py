@@ -184,12 +184,22 @@ def offsets_from_motion(
     Raises:
         FileNotFoundError, SceneError: a video that cannot be read; the message names it.
     """
+    signals = motion_signals(videos, num_frames, progress)
+    return estimate_offsets(signals, fps, method="motion", settings=settings)
+
+
+def motion_signals(
+    videos: Mapping[str, str | os.PathLike[str]],
+    num_frames: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """`video_motion` of every camera; arguments and errors as of `offsets_from_motion`."""
     signals: dict[str, np.ndarray] = {}
     for i, (name, path) in enumerate(videos.items()):
         signals[name] = video_motion(path, num_frames=num_frames)
         if progress is not None:
             progress(i + 1, len(videos))
-    return estimate_offsets(signals, fps, method="motion", settings=settings)
+    return signals
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from igs.prepare.sync import CameraOffset, SyncReport, SyncSettings, judged
-from igs.prepare.sync_signals import video_motion
+from igs.prepare.sync import CameraOffset, SyncReport, SyncSettings, judged, motion_signals
 from igs.prepare.sync_solve import PairCurves, pair_curves
 
 MIXED = "audio+motion"
@@ -45,12 +44,7 @@ def add_by_motion(
     Raises:
         FileNotFoundError, SceneError: a video that cannot be read; the message names it.
     """
-    signals: dict[str, np.ndarray] = {}
-    for i, (name, path) in enumerate(videos.items()):
-        signals[name] = video_motion(path, num_frames=num_frames)
-        if progress is not None:
-            progress(i + 1, len(videos))
-    return placed_by_motion(report, signals, settings)
+    return placed_by_motion(report, motion_signals(videos, num_frames, progress), settings)
 
 
 def placed_by_motion(
